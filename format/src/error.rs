@@ -32,7 +32,9 @@ pub enum Error {
         name: String,
     },
     /// The first bytes are not those of a capture.
-    #[error("{name}: not a capture: {found}; wanted a section header block (0a 0d 0d 0a) at byte 0")]
+    #[error(
+        "{name}: not a capture: {found}; wanted a section header block (0a 0d 0d 0a) at byte 0"
+    )]
     NotACapture {
         /// The input's name.
         name: String,
@@ -53,7 +55,9 @@ pub enum Error {
         found: u32,
     },
     /// A major version that this reader does not know.
-    #[error("{name}: section header at byte {offset}: format version {major}.{minor}, wanted major version 1 or lower")]
+    #[error(
+        "{name}: section header at byte {offset}: format version {major}.{minor}, wanted major version 1 or lower"
+    )]
     Version {
         /// The input's name.
         name: String,
@@ -147,7 +151,11 @@ impl Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stored = if self.in_stored_bytes() { "stored byte" } else { "byte" };
+        let stored = if self.in_stored_bytes() {
+            "stored byte"
+        } else {
+            "byte"
+        };
         write!(f, "{stored} {}", self.offset)?;
         if self.block != 0 {
             write!(f, " (block {})", self.block)?;
@@ -265,7 +273,9 @@ impl DamageKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ContainerDamage {
     /// The stored bytes end inside a member or frame.
-    #[error("truncated {container} stream: the last {unit} is incomplete after {plain} plain bytes")]
+    #[error(
+        "truncated {container} stream: the last {unit} is incomplete after {plain} plain bytes"
+    )]
     Truncated {
         /// `gzip` or `zstd`.
         container: &'static str,

@@ -1,10 +1,36 @@
-//! Captures as bytes, blocks and events.
+//! Reads and writes `.scap` captures: bytes, blocks, events. No state, no policy.
+//!
+//! Two levels, both lossless:
+//!
+//! * **raw**: [`Block`]s, borrows of the bytes between two length fields; what was
+//!   read can be written again byte for byte ([`write`]).
+//! * **typed**: [`Capture`] gives the same blocks with their [`Content`]: lists ([`lists`]), machine
+//!   information and [`Event`]s, whose parameters are decoded on demand ([`value`]) by the tables of
+//!   [`schema`].
+//!
+//! Input is untrusted. Damage is data ([`Damage`]): reading goes on after it. What a file declares
+//! is compared with [`Limits`] first. The crate denies every construct that could panic.
 
+pub mod block;
+mod content;
+pub mod cursor;
+pub mod encode;
 mod error;
+pub mod event;
 mod limits;
+pub mod lists;
+pub mod map;
+pub mod raw;
+pub mod schema;
+pub mod value;
 
+pub use block::{Block, BlockClass, BlockType};
+pub use content::Content;
 pub use error::{ContainerDamage, Damage, DamageKind, Error, Result};
+pub use event::{Event, EventHead, STATE_ONLY};
 pub use limits::Limits;
+pub use raw::MachineInfo;
+pub use value::Value;
 
 /// How the bytes of a capture file are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
