@@ -1,1 +1,12 @@
-//! replay
+//! Replays captures: schema upgrade, process and file state, fields, text.
+//!
+//! Input is events only: no clock, no `/proc`, no host file, no locale. The same capture gives the
+//! same answers on every machine.
+//!
+//! ```text
+//! format::Capture -> items -> upgrade (current schema) -> Engine (state) -> Context -> fields, text
+//! ```
+
+pub mod engine;
+
+pub use engine::{Engine, Fd, Thread};

@@ -1,0 +1,124 @@
+//! An fd as the engine knows it.
+
+use super::Text;
+
+/// An entry of an fd table.
+#[derive(Debug, Clone)]
+pub struct Fd {
+    /// What it is.
+    pub kind: FdKind,
+    /// The name shown to users: path, tuple, or empty.
+    pub name: Text,
+    /// The path as the program gave it.
+    pub name_raw: Text,
+    /// Open flags (`PPM_O_*`).
+    pub open_flags: u32,
+    /// Device number.
+    pub dev: u32,
+    /// Inode.
+    pub ino: u64,
+    /// Addresses, for sockets.
+    pub socket: Socket,
+}
+
+/// Type of an fd (state engine 5.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the names of the field `fd.type`
+pub enum FdKind {
+    Unknown,
+    File,
+    FileV2,
+    Directory,
+    Ipv4,
+    Ipv6,
+    Ipv4Server,
+    Ipv6Server,
+    Fifo,
+    Unix,
+    Event,
+    Unsupported,
+    SignalFd,
+    EventPoll,
+    Inotify,
+    TimerFd,
+    Netlink,
+    Bpf,
+    UserFaultFd,
+    IoUring,
+    MemFd,
+    PidFd,
+}
+
+impl FdKind {
+    /// The letter between `<` and `>` in argument text.
+    pub fn type_char(self) -> char {
+        match self {
+            FdKind::File | FdKind::FileV2 => 'f',
+            FdKind::Directory => 'd',
+            FdKind::Ipv4 | FdKind::Ipv4Server => '4',
+            FdKind::Ipv6 | FdKind::Ipv6Server => '6',
+            FdKind::Unix | FdKind::UserFaultFd => 'u',
+            FdKind::Fifo => 'p',
+            FdKind::Event => 'e',
+            FdKind::SignalFd => 's',
+            FdKind::EventPoll => 'l',
+            FdKind::Inotify => 'i',
+            FdKind::TimerFd => 't',
+            FdKind::Netlink => 'n',
+            FdKind::Bpf => 'b',
+            FdKind::IoUring => 'r',
+            FdKind::MemFd => 'm',
+            FdKind::PidFd => 'P',
+            FdKind::Unknown => 'o',
+            FdKind::Unsupported => 'X',
+        }
+    }
+}
+
+/// What is known of a socket. Addresses in network order, ports in host order; `l4`: 0 unknown,
+/// 1 not applicable, 2 TCP, 3 UDP, 4 ICMP, 5 RAW.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(missing_docs)]
+pub enum Socket {
+    #[default]
+    None,
+    Ipv4 {
+        sip: [u8; 4],
+        sport: u16,
+        dip: [u8; 4],
+        dport: u16,
+        l4: u8,
+    },
+    Ipv6 {
+        sip: [u8; 16],
+        sport: u16,
+        dip: [u8; 16],
+        dport: u16,
+        l4: u8,
+    },
+    Ipv4Server {
+        ip: [u8; 4],
+        port: u16,
+        l4: u8,
+    },
+    Ipv6Server {
+        ip: [u8; 16],
+        port: u16,
+        l4: u8,
+    },
+    Unix {
+        source: u64,
+        destination: u64,
+    },
+}
+
+impl Socket {
+    /// Transport protocol number as above.
+    pub fn l4(&self) -> u8 {
+        match *self {
+            Socket::Ipv4 { l4, .. } | Socket::Ipv6 { l4, .. } => l4,
+            Socket::Ipv4Server { l4, .. } | Socket::Ipv6Server { l4, .. } => l4,
+            Socket::None | Socket::Unix { .. } => 0,
+        }
+    }
+}

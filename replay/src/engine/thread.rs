@@ -1,0 +1,61 @@
+//! A thread as the engine knows it.
+
+use std::sync::Arc;
+
+/// A string of a capture: any bytes. Shared, because children inherit most of them unchanged.
+pub type Text = Arc<[u8]>;
+
+/// A thread. Ids are -1 where unknown, times are ns since the epoch and 0 where unknown.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)] // the format's own names
+pub struct Thread {
+    pub tid: i64,
+    pub pid: i64,
+    /// The parent's tid (or pid, as recorded).
+    pub ptid: i64,
+    pub sid: i64,
+    pub vpgid: i64,
+    pub pgid: i64,
+    pub vtid: i64,
+    pub vpid: i64,
+    pub comm: Text,
+    /// argv\[0\].
+    pub exe: Text,
+    pub exepath: Text,
+    /// argv\[1..\], NUL separated.
+    pub args: Text,
+    /// `KEY=VALUE`, NUL separated. Belongs to the main thread.
+    pub env: Text,
+    /// `subsystem=path`, NUL separated.
+    pub cgroups: Text,
+    pub root: Text,
+    /// Ends with `/`. Belongs to the main thread.
+    pub cwd: Text,
+    /// `PPM_CL_*`.
+    pub flags: u32,
+    pub fdlimit: i64,
+    pub uid: u32,
+    pub gid: u32,
+    pub loginuid: u32,
+    pub tty: u32,
+    pub vmsize_kb: u32,
+    pub vmrss_kb: u32,
+    pub vmswap_kb: u32,
+    pub pfmajor: u64,
+    pub pfminor: u64,
+    pub cap_inheritable: u64,
+    pub cap_permitted: u64,
+    pub cap_effective: u64,
+    pub exe_writable: bool,
+    pub exe_upper_layer: bool,
+    pub exe_lower_layer: bool,
+    pub exe_from_memfd: bool,
+    pub exe_ino: u64,
+    pub exe_ino_ctime: u64,
+    pub exe_ino_mtime: u64,
+    pub pidns_init_start_ts: u64,
+    pub clone_ts: u64,
+    pub lastexec_ts: u64,
+    /// The fd of the event at hand, -1 none.
+    pub last_fd: i64,
+}
