@@ -2,6 +2,7 @@
 
 mod error;
 mod limits;
+pub mod write;
 
 pub use error::{ContainerDamage, Damage, DamageKind, Error, Result};
 pub use limits::Limits;
