@@ -1,6 +1,7 @@
 //! Captures as bytes, blocks and events.
 
 mod error;
+pub mod input;
 mod limits;
 
 pub use error::{ContainerDamage, Damage, DamageKind, Error, Result};
