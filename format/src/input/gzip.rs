@@ -24,6 +24,8 @@ const PIECE: usize = 128 << 10;
 /// for what it most likely is: three bytes of other data that look like a header.
 const PROOF: usize = 512;
 
+const INVALID: &str = "invalid deflate data";
+
 #[derive(Clone, Copy)]
 enum State {
     Header,
@@ -155,7 +157,7 @@ impl Gzip {
         stored.consume(used);
 
         if result.is_err() && track.in_gap() && made < PROOF {
-            return Ok((0, self.fail(stored, track, Some("invalid deflate data"))));
+            return Ok((0, self.fail(stored, track, Some(INVALID))));
         }
         if made > 0 {
             track.believe();
@@ -184,14 +186,12 @@ impl Gzip {
             )),
             Ok(_) if used > 0 => Ok((0, Flow::Go)),
             Ok(_) => Ok((0, self.fail(stored, track, Some("no progress")))),
-            Err(e) => Ok((
-                keep,
-                self.fail(
-                    stored,
-                    track,
-                    Some(e.message().unwrap_or("invalid deflate data")),
-                ),
-            )),
+            Err(e) => {
+                // The library's fast path replaces what it found wrong by a message of no use.
+                let said = e.message().filter(|m| !m.contains("bad state"));
+                let detail = said.unwrap_or(INVALID);
+                Ok((keep, self.fail(stored, track, Some(detail))))
+            }
         }
     }
 

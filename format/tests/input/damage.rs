@@ -362,3 +362,57 @@ fn one_read_does_not_span_a_gap() {
         assert!(before.iter().all(|r| r.1 == 0));
     }
 }
+
+#[test]
+fn the_search_goes_back_over_a_refill() {
+    // The length of an extra field takes in the next member, wherever in the buffer that happens.
+    let (c, d) = (text(3, 1000), noise(4, 150_000));
+    for before in (0..400_000).step_by(9973) {
+        let a = noise(1, before);
+        let long = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 3, 0x60, 0xea]; // 60,000 bytes of extra field
+        let (out, damage) =
+            decode(&[&member(&a, 0)[..], &long, &member(&c, 6), &member(&d, 0)].concat());
+        // In between may be what the bytes after the false field inflate to.
+        let whole = out.starts_with(&a) && out.ends_with(&[&c[..], &d].concat());
+        assert!(whole, "{before}: {damage:?}");
+        assert_eq!(kinds(&damage), ["container-corrupt"]);
+    }
+}
+
+#[test]
+fn blocks_before_a_bad_one_are_delivered() {
+    let raw = |n: u32, byte| [&(n << 3).to_le_bytes()[..3], &vec![byte; n as usize]].concat();
+    let stored = [
+        b"\x28\xb5\x2f\xfd\0\x38",
+        &raw(1000, b'a')[..],
+        &raw(900, b'b'),
+        b"\x07\0\0",
+    ]
+    .concat();
+    for mut input in [memory(&stored), drip(&stored)] {
+        let (out, damage) = read_all(&mut input, 4096);
+        assert_eq!(out.len(), 1900);
+        assert_eq!(kinds(&damage), ["container-corrupt"]);
+    }
+}
+
+#[test]
+fn a_false_start_gives_nothing() {
+    let good = member(&text(1, 500), 6);
+    // Looks like a member, gives three bytes, then has a block of a type that does not exist.
+    let mut deflate = flate2::Compress::new(flate2::Compression::default(), false);
+    let mut bytes = Vec::with_capacity(100);
+    deflate
+        .compress_vec(b"abc", &mut bytes, flate2::FlushCompress::Sync)
+        .unwrap();
+    let false_start = [b"\x1f\x8b\x08\0\0\0\0\0\0\x03", &bytes[..], b"\x07"].concat();
+    let (out, damage) = decode(&[&good[..], b"...", &false_start, b"...", &good].concat());
+    assert!(out == text(1, 500).repeat(2));
+    let [d] = &damage[..] else {
+        panic!("{damage:?}")
+    };
+    assert_eq!(
+        (d.offset, d.skipped),
+        (good.len() as u64, 6 + false_start.len() as u64)
+    );
+}

@@ -110,6 +110,12 @@ pub fn read_all(input: &mut Input, step: usize) -> (Vec<u8>, Vec<Damage>) {
     let damage: Vec<_> = std::iter::from_fn(|| input.take_damage()).collect();
     for d in &damage {
         assert!(d.in_stored_bytes() && d.block == 0, "{d}");
+        let end = d.offset + d.skipped;
+        assert!(
+            d.resumed
+                .is_none_or(|at| at >= d.offset && (d.skipped == 0 || at == end)),
+            "{d:?}"
+        );
     }
     (out, damage)
 }

@@ -1,6 +1,8 @@
 //! Undamaged input comes back byte for byte.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use proptest::prelude::*;
 use scapkit_format::{Compression, Error, Limits, input::Input};
@@ -175,52 +177,51 @@ fn errors_name_the_input() {
     }
 }
 
-/// Gives its pieces one by one; `None` is an error.
-struct Pieces(std::vec::IntoIter<Option<Vec<u8>>>);
+/// Gives its pieces one by one, counting how often it was asked; then fails.
+struct Pieces(std::vec::IntoIter<Vec<u8>>, Arc<AtomicUsize>);
 
 impl Read for Pieces {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self.0.next() {
-            None => Ok(0),
-            Some(None) => Err(io::Error::other("gone")),
-            Some(Some(p)) => {
-                buf[..p.len()].copy_from_slice(&p);
-                Ok(p.len())
-            }
-        }
+        self.1.fetch_add(1, Relaxed);
+        let piece = self.0.next().ok_or_else(|| io::Error::other("gone"))?;
+        buf[..piece.len()].copy_from_slice(&piece);
+        Ok(piece.len())
     }
 }
 
 #[test]
 fn a_stream_gives_what_has_come() {
-    let plain = text(1, 4000);
-    for stored in [plain.clone(), member(&plain, 6), frame(&plain, 3)] {
-        let half = stored.len() / 2;
-        // The error stands for a writer that says nothing for long: it must not be reached while
-        // there is something to give, and must not be lost.
-        let pieces = vec![
-            Some(stored[..half].to_vec()),
-            Some(stored[half..].to_vec()),
-            None,
-        ];
-        let mut input = Input::from_reader(
-            Box::new(Pieces(pieces.into_iter())),
-            "pipe",
-            &Limits::default(),
-        )
-        .unwrap();
+    let (a, b) = (text(1, 4000), text(2, 4000));
+    let plain = [&a[..], &b].concat();
+    for (first, second) in [
+        (a.clone(), b.clone()),
+        (member(&a, 6), member(&b, 6)),
+        (frame(&a, 3), frame(&b, 3)),
+    ] {
+        let stored = [&first[..], &second].concat();
+        let (now, later) = stored.split_at(first.len() + 5);
+        let asked = Arc::new(AtomicUsize::new(0));
+        let pieces = Pieces(
+            vec![now.to_vec(), later.to_vec()].into_iter(),
+            asked.clone(),
+        );
+        let mut input = Input::from_reader(Box::new(pieces), "pipe", &Limits::default()).unwrap();
         let (mut out, mut buf) = (Vec::<u8>::new(), vec![0; 100_000]);
-        let error = loop {
+        for round in 1.. {
             match input.read(&mut buf) {
                 Ok(n) => out.extend(&buf[..n]),
-                Err(e) => break e,
+                Err(e) => {
+                    assert_eq!(
+                        e.to_string(),
+                        format!("pipe: cannot read at byte {}: gone", stored.len())
+                    );
+                    break;
+                }
             }
-        };
+            // A second question could wait for ever with bytes in hand.
+            assert_eq!(asked.load(Relaxed), round);
+        }
         assert_eq!(out, plain);
-        assert_eq!(
-            error.to_string(),
-            format!("pipe: cannot read at byte {}: gone", stored.len())
-        );
     }
 }
 
