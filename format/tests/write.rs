@@ -29,12 +29,7 @@ mod errors;
 const ALL: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Zstd];
 
 fn options(compression: Compression, chunk_size: usize, threads: usize) -> WriteOptions {
-    WriteOptions {
-        compression,
-        chunk_size,
-        threads,
-        ..WriteOptions::default()
-    }
+    WriteOptions { compression, chunk_size, threads, ..WriteOptions::default() }
 }
 
 /// `count` blocks of 12 to 200 bytes that compress to about half; the same ones every time.
@@ -60,10 +55,7 @@ fn meta(index: usize) -> BlockMeta {
         return BlockMeta::Other;
     }
     let number = (index - index / 4 + 1) as u64;
-    BlockMeta::Event {
-        number,
-        ts: 1000 + (number ^ 1),
-    }
+    BlockMeta::Event { number, ts: 1000 + (number ^ 1) }
 }
 
 /// A writer into memory that misbehaves as told.
@@ -144,11 +136,7 @@ fn plain(compression: Compression, stored: &[u8]) -> Vec<u8> {
 
 /// What `program` makes of `stored`; `None`, said loudly, if it is not installed.
 fn through(program: &[&str], stored: &[u8]) -> Option<Vec<u8>> {
-    let child = Command::new(program[0])
-        .args(&program[1..])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
+    let child = Command::new(program[0]).args(&program[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let mut child = match child {
         Ok(child) => child,
         Err(e) => {
@@ -165,11 +153,8 @@ fn through(program: &[&str], stored: &[u8]) -> Option<Vec<u8>> {
     Some(output.stdout)
 }
 
-const PYTHON: [&str; 3] = [
-    "python3",
-    "-c",
-    "import gzip, sys; sys.stdout.buffer.write(gzip.decompress(sys.stdin.buffer.read()))",
-];
+const PYTHON: [&str; 3] =
+    ["python3", "-c", "import gzip, sys; sys.stdout.buffer.write(gzip.decompress(sys.stdin.buffer.read()))"];
 
 fn check_programs(compression: Compression, stored: &[u8], want: &[u8]) {
     let programs: &[&[&str]] = match compression {
@@ -212,10 +197,7 @@ fn round_trip_and_the_same_bytes_for_any_number_of_threads() {
 #[test]
 fn levels() {
     let blocks = blocks(500);
-    let with_level = |compression, level| WriteOptions {
-        level: Some(level),
-        ..options(compression, 20_000, 0)
-    };
+    let with_level = |compression, level| WriteOptions { level: Some(level), ..options(compression, 20_000, 0) };
     for compression in [Compression::Gzip, Compression::Zstd] {
         let range = level_range(compression);
         for level in [*range.start(), 1, 9, *range.end()] {
@@ -224,17 +206,10 @@ fn levels() {
             assert_eq!(plain(compression, &stored), blocks.concat());
             check_programs(compression, &stored, &blocks.concat());
         }
-        for (level, code) in [
-            (range.end() + 1, "too-large"),
-            (range.start() - 1, "output"),
-        ] {
+        for (level, code) in [(range.end() + 1, "too-large"), (range.start() - 1, "output")] {
             let options = with_level(compression, level);
             let result = ChunkWriter::from_writer(Box::new(io::sink()), "x", &options);
-            assert_eq!(
-                result.err().unwrap().code(),
-                code,
-                "{compression:?} {level}"
-            );
+            assert_eq!(result.err().unwrap().code(), code, "{compression:?} {level}");
         }
     }
     let too_large = options(Compression::Zstd, (1 << 30) + 1, 0);
@@ -247,10 +222,7 @@ fn wrong_options_do_not_empty_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.scap.gz");
     fs::write(&path, "precious").unwrap();
-    let options = WriteOptions {
-        level: Some(10),
-        ..options(Compression::Gzip, 1, 0)
-    };
+    let options = WriteOptions { level: Some(10), ..options(Compression::Gzip, 1, 0) };
     assert!(ChunkWriter::create(&path, &options).is_err());
     assert_eq!(fs::read(&path).unwrap(), b"precious");
 }
@@ -414,9 +386,7 @@ fn incompressible_data() {
     let mut state = 1_u64;
     let noise: Vec<u8> = (0..3_000_000)
         .map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (state >> 56) as u8
         })
         .collect();
@@ -450,10 +420,8 @@ fn raw_bytes_are_kept_and_split() {
 fn an_interval_of_zero_closes_every_chunk() {
     for compression in ALL {
         for threads in [0, 2] {
-            let options = WriteOptions {
-                flush_interval: Some(Duration::ZERO),
-                ..options(compression, 1 << 20, threads)
-            };
+            let options =
+                WriteOptions { flush_interval: Some(Duration::ZERO), ..options(compression, 1 << 20, threads) };
             let (stored, written) = write(&blocks(50), &options, Trailer::None);
             assert_eq!(written.chunks.len(), 50);
             assert_eq!(plain(compression, &stored), blocks(50).concat());
@@ -464,10 +432,8 @@ fn an_interval_of_zero_closes_every_chunk() {
 #[test]
 fn an_old_chunk_is_closed_by_the_next_block() {
     let double = Double::default();
-    let options = WriteOptions {
-        flush_interval: Some(Duration::from_millis(20)),
-        ..options(Compression::Zstd, 1 << 20, 0)
-    };
+    let options =
+        WriteOptions { flush_interval: Some(Duration::from_millis(20)), ..options(Compression::Zstd, 1 << 20, 0) };
     let mut writer = into_double(&double, &options);
     writer.block(&[1; 12], meta(0)).unwrap();
     std::thread::sleep(Duration::from_millis(30));

@@ -58,12 +58,7 @@ impl Gzip {
     }
 
     /// Fills `out` as far as the stored bytes allow. See [`super::Input::read`].
-    pub(super) fn read(
-        &mut self,
-        stored: &mut Stored,
-        track: &mut Track,
-        out: &mut [u8],
-    ) -> Result<usize> {
+    pub(super) fn read(&mut self, stored: &mut Stored, track: &mut Track, out: &mut [u8]) -> Result<usize> {
         let mut done: usize = 0;
         loop {
             let some = done > 0;
@@ -117,13 +112,7 @@ impl Gzip {
                         return Ok(self.fail(stored, track, Some("header checksum")));
                     }
                     let at = stored.position();
-                    track.checksum(
-                        "header checksum",
-                        wanted.into(),
-                        found.into(),
-                        at.saturating_sub(2),
-                        at,
-                    );
+                    track.checksum("header checksum", wanted.into(), found.into(), at.saturating_sub(2), at);
                 }
                 self.suspect = None;
                 self.inflate.reset(false);
@@ -147,12 +136,9 @@ impl Gzip {
         let out = out.get_mut(..piece).unwrap_or_default();
         let (in_before, out_before) = (self.inflate.total_in(), self.inflate.total_out());
         // Also with no input: the library may still owe the rest of a long match.
-        let result = self
-            .inflate
-            .decompress(stored.unread(), out, FlushDecompress::None);
+        let result = self.inflate.decompress(stored.unread(), out, FlushDecompress::None);
         let used = usize::try_from(self.inflate.total_in().saturating_sub(in_before)).unwrap_or(0);
-        let made =
-            usize::try_from(self.inflate.total_out().saturating_sub(out_before)).unwrap_or(0);
+        let made = usize::try_from(self.inflate.total_out().saturating_sub(out_before)).unwrap_or(0);
         let starved = used == stored.unread().len();
         stored.consume(used);
 
@@ -176,14 +162,7 @@ impl Gzip {
             Ok(_) if made > 0 => Ok((keep, Flow::Go)),
             // Nothing came out: more input is wanted. Input that is neither used nor refused would
             // be a fault of the library; call it damage rather than turn in a circle.
-            Ok(_) if starved => Ok((
-                0,
-                if stored.more(some)? {
-                    Flow::Go
-                } else {
-                    Flow::Wait
-                },
-            )),
+            Ok(_) if starved => Ok((0, if stored.more(some)? { Flow::Go } else { Flow::Wait })),
             Ok(_) if used > 0 => Ok((0, Flow::Go)),
             Ok(_) => Ok((0, self.fail(stored, track, Some("no progress")))),
             Err(e) => {
@@ -218,10 +197,7 @@ impl Gzip {
             return Ok(Flow::Go);
         }
         let [c0, c1, c2, c3, l0, l1, l2, l3] = bytes;
-        let (want_crc, want_len) = (
-            u32::from_le_bytes([c0, c1, c2, c3]),
-            u32::from_le_bytes([l0, l1, l2, l3]),
-        );
+        let (want_crc, want_len) = (u32::from_le_bytes([c0, c1, c2, c3]), u32::from_le_bytes([l0, l1, l2, l3]));
         // The length is stored modulo 2^32.
         let plain = u32::try_from(track.unit_plain & u64::from(u32::MAX)).unwrap_or(0);
         let crc = self.crc.sum();
@@ -266,9 +242,8 @@ impl Gzip {
     /// Looks for the next three bytes and flags that can start a member.
     fn search(&mut self, stored: &mut Stored, some: bool) -> Result<Flow> {
         let unread = stored.unread();
-        let found = unread
-            .windows(4)
-            .position(|w| w.starts_with(&MAGIC) && w.last().is_some_and(|f| f & RESERVED == 0));
+        let found =
+            unread.windows(4).position(|w| w.starts_with(&MAGIC) && w.last().is_some_and(|f| f & RESERVED == 0));
         if let Some(at) = found {
             stored.consume(at);
             self.header = Header::default();
@@ -277,11 +252,7 @@ impl Gzip {
         }
         // The last three bytes may be the start of a header.
         stored.consume(unread.len().saturating_sub(3));
-        Ok(if stored.more(some)? {
-            Flow::Go
-        } else {
-            Flow::Wait
-        })
+        Ok(if stored.more(some)? { Flow::Go } else { Flow::Wait })
     }
 }
 
@@ -323,15 +294,7 @@ struct Header {
 
 impl Default for Header {
     fn default() -> Header {
-        Header {
-            field: Field::Fixed,
-            len: 0,
-            field_len: 0,
-            flags: 0,
-            last: [0; 2],
-            crc: Crc::new(),
-            sums: (0, 0),
-        }
+        Header { field: Field::Fixed, len: 0, field_len: 0, flags: 0, last: [0; 2], crc: Crc::new(), sums: (0, 0) }
     }
 }
 
@@ -388,10 +351,7 @@ impl Header {
             Field::Sum if self.field_len == 2 => {
                 // RFC 1952: the two least significant bytes of the CRC-32.
                 let [low, high, ..] = self.crc.sum().to_le_bytes();
-                self.sums = (
-                    u16::from_le_bytes(self.last),
-                    u16::from_le_bytes([low, high]),
-                );
+                self.sums = (u16::from_le_bytes(self.last), u16::from_le_bytes([low, high]));
                 return Step::Done;
             }
             Field::ExtraLen | Field::Extra(_) | Field::Name | Field::Comment | Field::Sum => {}
@@ -408,17 +368,8 @@ impl Header {
             Field::Comment => 3,
             Field::Sum => 4,
         };
-        let fields = [
-            (FEXTRA, Field::ExtraLen),
-            (FNAME, Field::Name),
-            (FCOMMENT, Field::Comment),
-            (FHCRC, Field::Sum),
-        ];
-        match fields
-            .into_iter()
-            .skip(rank)
-            .find(|(flag, _)| self.flags & flag != 0)
-        {
+        let fields = [(FEXTRA, Field::ExtraLen), (FNAME, Field::Name), (FCOMMENT, Field::Comment), (FHCRC, Field::Sum)];
+        match fields.into_iter().skip(rank).find(|(flag, _)| self.flags & flag != 0) {
             Some((_, field)) => {
                 self.enter(field);
                 Step::More

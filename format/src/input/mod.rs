@@ -14,9 +14,6 @@
 //! # Ok::<(), scapkit_format::Error>(())
 //! ```
 
-// The size of `Error` is settled where it is defined (its `Strict` variant is what makes it large).
-#![allow(clippy::result_large_err)]
-
 mod gzip;
 mod source;
 mod track;
@@ -62,12 +59,7 @@ impl Input {
         let name = path.display().to_string();
         match Source::open(path) {
             Ok(source) => Ok(Input::new(source, &name, limits)),
-            Err(source) => Err(Error::Input {
-                name,
-                what: "open",
-                offset: 0,
-                source,
-            }),
+            Err(source) => Err(Error::Input { name, what: "open", offset: 0, source }),
         }
     }
 
@@ -78,14 +70,7 @@ impl Input {
 
     /// Reads bytes in memory. `name` is for messages.
     pub fn from_bytes(bytes: impl Into<Arc<[u8]>>, name: &str, limits: &Limits) -> Input {
-        Input::new(
-            Source::Memory {
-                bytes: bytes.into(),
-                offset: 0,
-            },
-            name,
-            limits,
-        )
+        Input::new(Source::Memory { bytes: bytes.into(), offset: 0 }, name, limits)
     }
 
     fn new(source: Source, name: &str, limits: &Limits) -> Input {
@@ -185,8 +170,7 @@ impl Input {
                     return Ok(true);
                 }
                 (_, Start::Frame | Start::Skippable) => {
-                    let zstd =
-                        Zstd::new(&self.limits).map_err(|e| self.stored.error("decompress", e))?;
+                    let zstd = Zstd::new(&self.limits).map_err(|e| self.stored.error("decompress", e))?;
                     self.track = Track::new("zstd", "frame", &self.limits);
                     self.decoder = Decoder::Zstd(Box::new(zstd));
                     return Ok(true);

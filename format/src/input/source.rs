@@ -34,11 +34,7 @@ impl Source {
         if meta.is_dir() {
             return Err(ErrorKind::IsADirectory.into());
         }
-        Ok(if meta.is_file() {
-            Source::File { file, offset: 0 }
-        } else {
-            Source::Stream(Box::new(file))
-        })
+        Ok(if meta.is_file() { Source::File { file, offset: 0 } } else { Source::Stream(Box::new(file)) })
     }
 
     /// Bytes there are at present, where that can be known.
@@ -54,14 +50,13 @@ impl Source {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
             let result = match self {
-                Source::File { file, offset } => file
-                    .read_at(buf, *offset)
-                    .inspect(|&n| *offset = offset.saturating_add(n as u64)),
+                Source::File { file, offset } => {
+                    file.read_at(buf, *offset).inspect(|&n| *offset = offset.saturating_add(n as u64))
+                }
                 Source::Stream(reader) => reader.read(buf),
                 Source::Memory { bytes, offset } => {
                     let mut rest = bytes.get(*offset..).unwrap_or_default();
-                    rest.read(buf)
-                        .inspect(|&n| *offset = offset.saturating_add(n))
+                    rest.read(buf).inspect(|&n| *offset = offset.saturating_add(n))
                 }
             };
             match result {
@@ -93,15 +88,7 @@ pub(super) struct Stored {
 
 impl Stored {
     pub(super) fn new(source: Source, name: &str) -> Stored {
-        Stored {
-            source,
-            name: name.to_owned(),
-            buf: Vec::new(),
-            start: 0,
-            end: 0,
-            end_offset: 0,
-            failed: None,
-        }
+        Stored { source, name: name.to_owned(), buf: Vec::new(), start: 0, end: 0, end_offset: 0, failed: None }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -135,9 +122,7 @@ impl Stored {
     /// Makes bytes from `offset` on unread again, or from the oldest byte still held.
     pub(super) fn rewind_to(&mut self, offset: u64) {
         let back = self.position().saturating_sub(offset);
-        self.start = self
-            .start
-            .saturating_sub(usize::try_from(back).unwrap_or(usize::MAX));
+        self.start = self.start.saturating_sub(usize::try_from(back).unwrap_or(usize::MAX));
     }
 
     /// Reads more stored bytes after the unread ones. `false`: nothing more is there now.
@@ -202,11 +187,6 @@ impl Stored {
 
     /// An error of the operating system at the current end.
     pub(super) fn error(&self, what: &'static str, source: io::Error) -> Error {
-        Error::Input {
-            name: self.name.clone(),
-            what,
-            offset: self.end_offset,
-            source,
-        }
+        Error::Input { name: self.name.clone(), what, offset: self.end_offset, source }
     }
 }

@@ -90,46 +90,21 @@ impl Track {
         self.total_plain = self.total_plain.saturating_add(keep as u64);
 
         let grace = self.limits.expansion_grace;
-        let over = |plain: u64, used: u64| {
-            plain > grace && plain > used.max(1).saturating_mul(self.limits.max_expansion)
-        };
+        let over =
+            |plain: u64, used: u64| plain > grace && plain > used.max(1).saturating_mul(self.limits.max_expansion);
         let at = stored.position();
         let (unit, what, limit) = if keep < made {
-            (
-                self.unit,
-                "plain bytes (max-frame-plain)",
-                self.limits.max_frame_plain,
-            )
+            (self.unit, "plain bytes (max-frame-plain)", self.limits.max_frame_plain)
         } else if over(self.unit_plain, at.saturating_sub(self.unit_start)) {
-            (
-                self.unit,
-                "times its size (max-expansion)",
-                self.limits.max_expansion,
-            )
+            (self.unit, "times its size (max-expansion)", self.limits.max_expansion)
         } else if over(self.total_plain, at) {
-            (
-                "stream",
-                "times its size (max-expansion)",
-                self.limits.max_expansion,
-            )
+            ("stream", "times its size (max-expansion)", self.limits.max_expansion)
         } else {
             return (keep, true);
         };
-        let skipped = stored
-            .len()
-            .unwrap_or(stored.end_offset())
-            .saturating_sub(at);
-        let kind = ContainerDamage::Expansion {
-            container: self.container,
-            unit,
-            what,
-            limit,
-        };
-        let offset = if unit == self.unit {
-            self.unit_start
-        } else {
-            at
-        };
+        let skipped = stored.len().unwrap_or(stored.end_offset()).saturating_sub(at);
+        let kind = ContainerDamage::Expansion { container: self.container, unit, what, limit };
+        let offset = if unit == self.unit { self.unit_start } else { at };
         self.push(kind, offset, skipped, None);
         (keep, false)
     }
@@ -138,81 +113,37 @@ impl Track {
     /// search for a usable one begins at `from`, or later where `from` is no longer held.
     ///
     /// A candidate that fails only makes the gap longer.
-    pub(super) fn fail(
-        &mut self,
-        offset: u64,
-        detail: Option<String>,
-        from: u64,
-        stored: &mut Stored,
-    ) {
+    pub(super) fn fail(&mut self, offset: u64, detail: Option<String>, from: u64, stored: &mut Stored) {
         self.gap.get_or_insert(Gap { offset, detail });
         let back = stored.position().saturating_sub(from);
-        let allowed = stored
-            .end_offset()
-            .saturating_mul(RESCAN_FACTOR)
-            .saturating_add(RESCAN_GRACE);
+        let allowed = stored.end_offset().saturating_mul(RESCAN_FACTOR).saturating_add(RESCAN_GRACE);
         if self.gone_back.saturating_add(back) <= allowed {
             let before = stored.position();
             stored.rewind_to(from);
-            self.gone_back = self
-                .gone_back
-                .saturating_add(before.saturating_sub(stored.position()));
+            self.gone_back = self.gone_back.saturating_add(before.saturating_sub(stored.position()));
         }
     }
 
     /// The current unit is a real one: a gap before it ends where it starts.
     pub(super) fn believe(&mut self) {
         let Some(gap) = self.gap.take() else { return };
-        let detail = gap
-            .detail
-            .unwrap_or_else(|| format!("bytes that start no {}", self.unit));
-        let kind = ContainerDamage::Corrupt {
-            container: self.container,
-            unit: self.unit,
-            detail,
-        };
+        let detail = gap.detail.unwrap_or_else(|| format!("bytes that start no {}", self.unit));
+        let kind = ContainerDamage::Corrupt { container: self.container, unit: self.unit, detail };
         // A search that began before the failure may find a unit there: then nothing is skipped.
         let offset = gap.offset.min(self.unit_start);
-        self.push(
-            kind,
-            offset,
-            self.unit_start.saturating_sub(offset),
-            Some(self.unit_start),
-        );
+        self.push(kind, offset, self.unit_start.saturating_sub(offset), Some(self.unit_start));
     }
 
     /// A checksum that does not match, in a unit that was otherwise well: reading goes on.
-    pub(super) fn checksum(
-        &mut self,
-        what: &'static str,
-        wanted: u32,
-        found: u32,
-        at: u64,
-        next: u64,
-    ) {
+    pub(super) fn checksum(&mut self, what: &'static str, wanted: u32, found: u32, at: u64, next: u64) {
         let (container, unit) = (self.container, self.unit);
         let (wanted, found) = (wanted.into(), found.into());
-        self.push(
-            ContainerDamage::Checksum {
-                container,
-                unit,
-                what,
-                wanted,
-                found,
-            },
-            at,
-            0,
-            Some(next),
-        );
+        self.push(ContainerDamage::Checksum { container, unit, what, wanted, found }, at, 0, Some(next));
     }
 
     /// Corruption that costs no bytes.
     pub(super) fn corrupt(&mut self, detail: String, at: u64, next: u64) {
-        let kind = ContainerDamage::Corrupt {
-            container: self.container,
-            unit: self.unit,
-            detail,
-        };
+        let kind = ContainerDamage::Corrupt { container: self.container, unit: self.unit, detail };
         self.push(kind, at, 0, Some(next));
     }
 
@@ -222,32 +153,17 @@ impl Track {
         let (container, unit) = (self.container, self.unit);
         let end = stored.end_offset();
         if rest {
-            self.gap.get_or_insert(Gap {
-                offset: stored.position(),
-                detail: None,
-            });
+            self.gap.get_or_insert(Gap { offset: stored.position(), detail: None });
         }
         if let Some(gap) = self.gap.take() {
             let skipped = end.saturating_sub(gap.offset);
             let kind = match gap.detail {
-                Some(detail) => ContainerDamage::Corrupt {
-                    container,
-                    unit,
-                    detail,
-                },
-                None => ContainerDamage::Trailing {
-                    container,
-                    unit,
-                    found: skipped,
-                },
+                Some(detail) => ContainerDamage::Corrupt { container, unit, detail },
+                None => ContainerDamage::Trailing { container, unit, found: skipped },
             };
             self.push(kind, gap.offset, skipped, None);
         } else if half {
-            let kind = ContainerDamage::Truncated {
-                container,
-                unit,
-                plain: self.unit_plain,
-            };
+            let kind = ContainerDamage::Truncated { container, unit, plain: self.unit_plain };
             self.push(kind, self.unit_start, 0, None);
         }
     }
@@ -260,12 +176,6 @@ impl Track {
             last.resumed = resumed;
             return;
         }
-        self.damage.push_back(Damage {
-            offset,
-            block: 0,
-            kind: DamageKind::Container(kind),
-            skipped,
-            resumed,
-        });
+        self.damage.push_back(Damage { offset, block: 0, kind: DamageKind::Container(kind), skipped, resumed });
     }
 }

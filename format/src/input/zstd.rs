@@ -84,21 +84,11 @@ impl Zstd {
         let window_log = limits.max_zstd_window_log.clamp(WINDOW_LOG.0, WINDOW_LOG.1);
         let mut decoder = Decoder::new()?;
         decoder.set_parameter(DParameter::WindowLogMax(window_log))?;
-        Ok(Zstd {
-            state: State::Between,
-            decoder,
-            window_log,
-            suspect: None,
-        })
+        Ok(Zstd { state: State::Between, decoder, window_log, suspect: None })
     }
 
     /// Fills `out` as far as the stored bytes allow. See [`super::Input::read`].
-    pub(super) fn read(
-        &mut self,
-        stored: &mut Stored,
-        track: &mut Track,
-        out: &mut [u8],
-    ) -> Result<usize> {
+    pub(super) fn read(&mut self, stored: &mut Stored, track: &mut Track, out: &mut [u8]) -> Result<usize> {
         let mut done: usize = 0;
         loop {
             let some = done > 0;
@@ -146,10 +136,7 @@ impl Zstd {
             Start::Frame => {
                 track.begin(at);
                 self.suspect = None;
-                self.state = State::Frame {
-                    hint: FIRST_HINT,
-                    owed: false,
-                };
+                self.state = State::Frame { hint: FIRST_HINT, owed: false };
                 return Ok(Flow::Go);
             }
             Start::Skippable => {
@@ -173,30 +160,15 @@ impl Zstd {
             }
             Start::Open => {}
         }
-        Ok(if stored.more(some)? {
-            Flow::Go
-        } else {
-            Flow::Wait
-        })
+        Ok(if stored.more(some)? { Flow::Go } else { Flow::Wait })
     }
 
     fn skip(&mut self, stored: &mut Stored, some: bool, left: u64) -> Result<Flow> {
-        let take = stored
-            .unread()
-            .len()
-            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        let take = stored.unread().len().min(usize::try_from(left).unwrap_or(usize::MAX));
         stored.consume(take);
         let left = left.saturating_sub(take as u64);
-        self.state = if left == 0 {
-            State::Between
-        } else {
-            State::Skip(left)
-        };
-        Ok(if left == 0 || stored.more(some)? {
-            Flow::Go
-        } else {
-            Flow::Wait
-        })
+        self.state = if left == 0 { State::Between } else { State::Skip(left) };
+        Ok(if left == 0 || stored.more(some)? { Flow::Go } else { Flow::Wait })
     }
 
     fn frame(
@@ -218,14 +190,7 @@ impl Zstd {
         };
         let unread = stored.unread();
         if wish > 0 && unread.is_empty() {
-            return Ok((
-                0,
-                if stored.more(some)? {
-                    Flow::Go
-                } else {
-                    Flow::Wait
-                },
-            ));
+            return Ok((0, if stored.more(some)? { Flow::Go } else { Flow::Wait }));
         }
         let input = unread.get(..wish).unwrap_or(unread);
         let given = input.len();
@@ -244,10 +209,7 @@ impl Zstd {
                 self.state = match (on, hint) {
                     (false, _) => State::Stopped,
                     (true, 0) => State::Between,
-                    (true, _) => State::Frame {
-                        hint,
-                        owed: made == room,
-                    },
+                    (true, _) => State::Frame { hint, owed: made == room },
                 };
                 Ok((keep, if on { Flow::Go } else { Flow::Wait }))
             }
@@ -265,10 +227,7 @@ impl Zstd {
                     return Ok((0, Flow::Gap));
                 }
                 let detail = if text == SAYS_WINDOW {
-                    format!(
-                        "{text} (a window over 2^{} bytes: max-zstd-window-log)",
-                        self.window_log
-                    )
+                    format!("{text} (a window over 2^{} bytes: max-zstd-window-log)", self.window_log)
                 } else {
                     text
                 };
@@ -276,10 +235,7 @@ impl Zstd {
                 let (offset, from) = if track.in_gap() {
                     (track.unit_start, track.unit_start.saturating_add(1))
                 } else {
-                    (
-                        stored.position(),
-                        track.unit_start.saturating_add(MAGIC.len() as u64),
-                    )
+                    (stored.position(), track.unit_start.saturating_add(MAGIC.len() as u64))
                 };
                 track.fail(offset, Some(detail), from, stored);
                 if stored.position() <= track.unit_start {
@@ -301,10 +257,6 @@ impl Zstd {
             return Ok(Flow::Go);
         }
         stored.consume(unread.len().saturating_sub(3));
-        Ok(if stored.more(some)? {
-            Flow::Go
-        } else {
-            Flow::Wait
-        })
+        Ok(if stored.more(some)? { Flow::Go } else { Flow::Wait })
     }
 }

@@ -40,10 +40,7 @@ impl Codec {
     pub(super) fn new(compression: Compression, level: Option<i32>, name: &str) -> Result<Codec> {
         let (what, default) = match compression {
             Compression::None => {
-                return Ok(Codec {
-                    compression,
-                    level: 0,
-                });
+                return Ok(Codec { compression, level: 0 });
             }
             Compression::Gzip => ("gzip level", 6),
             Compression::Zstd => ("zstd level", 3),
@@ -90,10 +87,7 @@ impl Compressor {
             Ok(Compressor::Zstd(zstd))
         } else {
             let level = flate2::Compression::new(codec.level.unsigned_abs());
-            Ok(Compressor::Gzip {
-                deflate: Compress::new(level, false),
-                level: codec.level,
-            })
+            Ok(Compressor::Gzip { deflate: Compress::new(level, false), level: codec.level })
         }
     }
 
@@ -117,12 +111,7 @@ fn gzip_header(flags: u8, extra_flags: u8, out: &mut Vec<u8>) {
     out.extend_from_slice(&[0x1f, 0x8b, 8, flags, 0, 0, 0, 0, extra_flags, 255]);
 }
 
-fn gzip_member(
-    deflate: &mut Compress,
-    level: i32,
-    plain: &[u8],
-    out: &mut Vec<u8>,
-) -> io::Result<()> {
+fn gzip_member(deflate: &mut Compress, level: i32, plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     // XFL says "slowest" or "fastest", as gzip itself has it.
     let extra_flags = match level {
         9 => 2,
@@ -222,12 +211,7 @@ impl Pool {
         if workers.is_empty() {
             return None;
         }
-        Some(Pool {
-            jobs: Some(jobs),
-            workers,
-            pending: VecDeque::new(),
-            abandoned,
-        })
+        Some(Pool { jobs: Some(jobs), workers, pending: VecDeque::new(), abandoned })
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -246,8 +230,7 @@ impl Pool {
         let Some(jobs) = &self.jobs else {
             return Err(workers_died());
         };
-        jobs.send(Job { chunk, reply })
-            .map_err(|_| workers_died())?;
+        jobs.send(Job { chunk, reply }).map_err(|_| workers_died())?;
         self.pending.push_back(result);
         Ok(())
     }

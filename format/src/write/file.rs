@@ -41,13 +41,7 @@ impl Sink {
         let name = path.display().to_string();
         match open(path) {
             Ok((file, regular)) => Ok(Sink::new(Target::File { file, regular }, name)),
-            Err(source) => Err(Error::Output {
-                name,
-                what: "create",
-                safe_bytes: 0,
-                safe_events: 0,
-                source,
-            }),
+            Err(source) => Err(Error::Output { name, what: "create", safe_bytes: 0, safe_events: 0, source }),
         }
     }
 
@@ -57,13 +51,7 @@ impl Sink {
     }
 
     fn new(target: Target, name: String) -> Sink {
-        Sink {
-            target,
-            name,
-            safe_bytes: 0,
-            safe_events: 0,
-            failure: None,
-        }
+        Sink { target, name, safe_bytes: 0, safe_events: 0, failure: None }
     }
 
     /// Bytes of whole chunks that reached the output.
@@ -106,12 +94,8 @@ impl Sink {
 
     /// Records an error; every later call fails with the same one.
     pub(super) fn fail(&mut self, what: &'static str, source: io::Error) -> Error {
-        self.failure = Some(Failure {
-            what,
-            os_code: source.raw_os_error(),
-            kind: source.kind(),
-            text: source.to_string(),
-        });
+        self.failure =
+            Some(Failure { what, os_code: source.raw_os_error(), kind: source.kind(), text: source.to_string() });
         self.error(what, source)
     }
 
@@ -130,11 +114,7 @@ impl Sink {
         let Err((what, source)) = done else {
             return Ok(());
         };
-        if let Target::File {
-            file,
-            regular: true,
-        } = &self.target
-        {
+        if let Target::File { file, regular: true } = &self.target {
             // Part of a chunk may be there. Without it the file is a valid capture; if this fails
             // too, the error still says how much is.
             let _ = file.set_len(self.safe_bytes);
@@ -155,20 +135,12 @@ impl Sink {
 
 fn open(path: &Path) -> io::Result<(File, bool)> {
     // Emptied after a look at what it is, not by O_TRUNC.
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     let kind = file.metadata()?.file_type();
     if kind.is_file() {
         file.set_len(0)?;
     } else if !(kind.is_char_device() || kind.is_block_device() || kind.is_fifo()) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "neither a regular file nor a device nor a pipe",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a regular file nor a device nor a pipe"));
     }
     Ok((file, kind.is_file()))
 }

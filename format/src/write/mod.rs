@@ -32,10 +32,6 @@
 //! # Ok::<(), scapkit_format::Error>(())
 //! ```
 
-// `Error` is large by its `Strict` variant, which is settled in `error`. Calls here are few, per
-// block at most, and fail once.
-#![allow(clippy::result_large_err)]
-
 mod compress;
 mod file;
 mod seekable;
@@ -156,11 +152,7 @@ pub fn trailer_stored_len(compression: Compression, len: u64) -> Option<u64> {
         Compression::None => None,
         Compression::Gzip => {
             let members = len.div_ceil(compress::INDEX_PART as u64);
-            Some(
-                members
-                    .saturating_mul(compress::INDEX_OVERHEAD)
-                    .saturating_add(len),
-            )
+            Some(members.saturating_mul(compress::INDEX_OVERHEAD).saturating_add(len))
         }
         Compression::Zstd => Some(len.saturating_add(seekable::SKIPPABLE_OVERHEAD)),
     }

@@ -54,8 +54,7 @@ pub(super) fn table(chunks: &[Chunk], out: &mut Vec<u8>) {
     for chunk in chunks {
         // Cannot fail: chunks are capped at MAX_FRAME_PLAIN. A wrong table would be worse than
         // none.
-        let (Ok(stored), Ok(plain)) = (u32::try_from(chunk.len), u32::try_from(chunk.plain_len))
-        else {
+        let (Ok(stored), Ok(plain)) = (u32::try_from(chunk.len), u32::try_from(chunk.plain_len)) else {
             return;
         };
         content.extend_from_slice(&stored.to_le_bytes());

@@ -34,11 +34,7 @@ impl Gathered {
     }
 
     /// Fills `stored` from `plain`, with a compressor that is made at first use.
-    pub(super) fn compress(
-        &mut self,
-        codec: Codec,
-        compressor: &mut Option<Compressor>,
-    ) -> io::Result<()> {
+    pub(super) fn compress(&mut self, codec: Codec, compressor: &mut Option<Compressor>) -> io::Result<()> {
         if compressor.is_none() {
             *compressor = Some(Compressor::new(codec)?);
         }
@@ -95,17 +91,9 @@ impl ChunkWriter {
     }
 
     /// Writes to `writer`, called `name` in errors, and flushes it after each chunk.
-    pub fn from_writer(
-        writer: Box<dyn Write + Send>,
-        name: &str,
-        options: &WriteOptions,
-    ) -> Result<ChunkWriter> {
+    pub fn from_writer(writer: Box<dyn Write + Send>, name: &str, options: &WriteOptions) -> Result<ChunkWriter> {
         let codec = check(options, name)?;
-        Ok(ChunkWriter::new(
-            Sink::from_writer(writer, name),
-            codec,
-            options,
-        ))
+        Ok(ChunkWriter::new(Sink::from_writer(writer, name), codec, options))
     }
 
     fn new(sink: Sink, codec: Codec, options: &WriteOptions) -> ChunkWriter {
@@ -114,11 +102,7 @@ impl ChunkWriter {
             codec,
             chunk_size: options.chunk_size.max(1),
             flush_interval: options.flush_interval,
-            threads: if codec.compression() == Compression::None {
-                0
-            } else {
-                options.threads
-            },
+            threads: if codec.compression() == Compression::None { 0 } else { options.threads },
             on_chunk: None,
             open: Gathered::default(),
             spare: Vec::new(),
@@ -148,11 +132,7 @@ impl ChunkWriter {
         };
         let found = bytes.len() as u64;
         if found > limit {
-            return Err(Error::TooLarge {
-                what: "block",
-                wanted: limit,
-                found,
-            });
+            return Err(Error::TooLarge { what: "block", wanted: limit, found });
         }
         self.append(bytes, meta)
     }
@@ -198,11 +178,7 @@ impl ChunkWriter {
                 Compression::Zstd => {
                     if !seekable::skippable(seekable::INDEX_MAGIC, &index, &mut tail) {
                         let (wanted, found) = (u64::from(u32::MAX), index.len() as u64);
-                        return Err(Error::TooLarge {
-                            what: "index",
-                            wanted,
-                            found,
-                        });
+                        return Err(Error::TooLarge { what: "index", wanted, found });
                     }
                 }
             }
@@ -245,9 +221,7 @@ impl ChunkWriter {
         }
         if self.open.plain.is_empty() {
             // In one step, not by doubling; untouched pages cost nothing.
-            self.open
-                .plain
-                .reserve(bytes.len().max(self.chunk_size.min(DEFAULT_CHUNK_SIZE)));
+            self.open.plain.reserve(bytes.len().max(self.chunk_size.min(DEFAULT_CHUNK_SIZE)));
             self.open.opened = self.flush_interval.map(|_| Instant::now());
         }
         self.open.plain.extend_from_slice(bytes);
@@ -350,11 +324,7 @@ impl ChunkWriter {
 fn check(options: &WriteOptions, name: &str) -> Result<Codec> {
     let found = options.chunk_size as u64;
     if found > seekable::MAX_FRAME_PLAIN {
-        return Err(Error::TooLarge {
-            what: "chunk",
-            wanted: seekable::MAX_FRAME_PLAIN,
-            found,
-        });
+        return Err(Error::TooLarge { what: "chunk", wanted: seekable::MAX_FRAME_PLAIN, found });
     }
     Codec::new(options.compression, options.level, name)
 }

@@ -35,19 +35,8 @@ fn grow(stored: &[u8], plain: &[u8], piece: usize) {
 fn a_growing_file() {
     let (a, b) = (text(1, 6000), noise(2, 500));
     let plain = [&a[..], &b].concat();
-    let fields = Fields {
-        extra: Some(noise(3, 100)),
-        name: Some("x"),
-        comment: None,
-        sum: true,
-    };
-    let gz = [
-        member(&a, 6),
-        member_with(b"", &fields),
-        member(&b, 6),
-        member_with(b"", &fields),
-    ]
-    .concat();
+    let fields = Fields { extra: Some(noise(3, 100)), name: Some("x"), comment: None, sum: true };
+    let gz = [member(&a, 6), member_with(b"", &fields), member(&b, 6), member_with(b"", &fields)].concat();
     let s = skippable(5, &noise(4, 100));
     let zst = [&s[..], &frame(&a, 3), &s, &frame(&b, 3), &s].concat();
     for piece in [1, 2, 3, 50, 997] {
@@ -70,8 +59,7 @@ fn a_flushed_part_of_a_member_is_there_at_once() {
         gz.flush().unwrap();
         file.as_file().write_all(&gz.get_ref()[written..]).unwrap();
         written = gz.get_ref().len();
-        let input =
-            input.get_or_insert_with(|| Input::open(file.path(), &Limits::default()).unwrap());
+        let input = input.get_or_insert_with(|| Input::open(file.path(), &Limits::default()).unwrap());
         let mut buf = vec![0; 5000];
         let n = input.read(&mut buf).unwrap();
         assert!(buf[..n] == part, "part {i}");
@@ -88,12 +76,7 @@ fn a_shrinking_file_is_a_short_read() {
         let mut input = Input::open(file.path(), &Limits::default()).unwrap();
         let mut first = vec![0; 1000];
         let n = input.read(&mut first).unwrap();
-        OpenOptions::new()
-            .write(true)
-            .open(file.path())
-            .unwrap()
-            .set_len(500)
-            .unwrap();
+        OpenOptions::new().write(true).open(file.path()).unwrap().set_len(500).unwrap();
         let (rest, damage) = read_all(&mut input, 4096);
         let out = [&first[..n], &rest].concat();
         assert!(out.len() < 1_000_000 && plain.starts_with(&out));

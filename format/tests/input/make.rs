@@ -111,11 +111,7 @@ pub fn read_all(input: &mut Input, step: usize) -> (Vec<u8>, Vec<Damage>) {
     for d in &damage {
         assert!(d.in_stored_bytes() && d.block == 0, "{d}");
         let end = d.offset + d.skipped;
-        assert!(
-            d.resumed
-                .is_none_or(|at| at >= d.offset && (d.skipped == 0 || at == end)),
-            "{d:?}"
-        );
+        assert!(d.resumed.is_none_or(|at| at >= d.offset && (d.skipped == 0 || at == end)), "{d:?}");
     }
     (out, damage)
 }
@@ -160,12 +156,7 @@ impl Read for Drip {
 }
 
 pub fn drip(bytes: &[u8]) -> Input {
-    Input::from_reader(
-        Box::new(Drip(bytes.to_vec(), 0)),
-        "pipe",
-        &Limits::default(),
-    )
-    .unwrap()
+    Input::from_reader(Box::new(Drip(bytes.to_vec(), 0)), "pipe", &Limits::default()).unwrap()
 }
 
 /// Whether `part` occurs in `all`.

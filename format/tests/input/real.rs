@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use scapkit_format::{Compression, Limits, input::Input};
 
@@ -11,16 +10,11 @@ use crate::make::read_all;
 
 /// The folder of shared captures: `$SCAPKIT_SHARED/captures`, or beside the workspace.
 fn captures() -> Option<PathBuf> {
-    let base = std::env::var_os("SCAPKIT_SHARED").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")),
-        PathBuf::from,
-    );
+    let base = std::env::var_os("SCAPKIT_SHARED")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from);
     let dir = base.join("captures");
     if !dir.is_dir() {
-        eprintln!(
-            "SKIPPED: {} is not there: the shared captures are not here",
-            dir.display()
-        );
+        eprintln!("SKIPPED: {} is not there: the shared captures are not here", dir.display());
         return None;
     }
     Some(dir)
@@ -40,45 +34,14 @@ fn shared_captures() {
             Compression::Zstd => zstd::decode_all(&stored[..]).unwrap(),
             Compression::Gzip => {
                 let mut out = Vec::new();
-                flate2::read::MultiGzDecoder::new(&stored[..])
-                    .read_to_end(&mut out)
-                    .unwrap();
+                flate2::read::MultiGzDecoder::new(&stored[..]).read_to_end(&mut out).unwrap();
                 out
             }
         };
         assert!(plain == wanted, "{}", path.display());
-        assert!(
-            plain.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]),
-            "{}",
-            path.display()
-        );
+        assert!(plain.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]), "{}", path.display());
         assert_eq!(damage, [], "{}", path.display());
         seen += 1;
     }
     assert!(seen > 0);
-}
-
-/// Rate of plain bytes for `$SCAPKIT_BENCH` (a file): run with `--release -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn rate() {
-    let path = PathBuf::from(std::env::var_os("SCAPKIT_BENCH").unwrap());
-    let mut buf = vec![0; 1 << 20];
-    for _ in 0..5 {
-        let start = Instant::now();
-        let mut input = Input::open(&path, &Limits::default()).unwrap();
-        let mut plain = 0;
-        loop {
-            let n = input.read(&mut buf).unwrap();
-            if n == 0 {
-                break;
-            }
-            plain += n;
-        }
-        let time = start.elapsed().as_secs_f64();
-        eprintln!(
-            "{plain} plain bytes in {time:.3} s: {:.0} MB/s",
-            plain as f64 / time / 1e6
-        );
-    }
 }

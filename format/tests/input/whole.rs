@@ -15,21 +15,12 @@ fn from_everywhere(stored: &[u8], plain: &[u8], compression: Compression) {
     file.write_all(stored).unwrap();
     for step in [1, 7, 4096, 1 << 20] {
         let file = Input::open(file.path(), &Limits::default()).unwrap();
-        for (mut input, len) in [
-            (memory(stored), Some(stored.len())),
-            (file, Some(stored.len())),
-            (drip(stored), None),
-        ] {
+        for (mut input, len) in [(memory(stored), Some(stored.len())), (file, Some(stored.len())), (drip(stored), None)]
+        {
             assert_eq!(input.stored_len(), len.map(|n| n as u64));
             assert_eq!(input.compression(), Compression::None, "nothing read yet");
             let (out, damage) = read_all(&mut input, step);
-            assert!(
-                out == plain,
-                "{}: {} bytes, wanted {}",
-                input.name(),
-                out.len(),
-                plain.len()
-            );
+            assert!(out == plain, "{}: {} bytes, wanted {}", input.name(), out.len(), plain.len());
             assert_eq!(damage, []);
             assert_eq!(input.compression(), compression);
             assert_eq!(input.stored_position(), stored.len() as u64);
@@ -43,13 +34,7 @@ fn plain() {
     from_everywhere(&data, &data, Compression::None);
     from_everywhere(b"", b"", Compression::None);
     // First bytes that nearly are those of a compressed file.
-    for start in [
-        &b"\x1f\x8c"[..],
-        b"\x28\xb5\x2f\xfe",
-        b"\x5f\x2a\x4d\x19",
-        b"\x60\x2a\x4d\x18",
-        b"\x0a",
-    ] {
+    for start in [&b"\x1f\x8c"[..], b"\x28\xb5\x2f\xfe", b"\x5f\x2a\x4d\x19", b"\x60\x2a\x4d\x18", b"\x0a"] {
         from_everywhere(start, start, Compression::None);
     }
 }
@@ -69,14 +54,7 @@ fn gzip_members() {
     let one = member(&a, 6);
     from_everywhere(&one, &a, Compression::Gzip);
     from_everywhere(&member(b"", 6), b"", Compression::Gzip);
-    let many = [
-        &one[..],
-        &member(b"", 9),
-        &member(&b, 1),
-        &member(b"", 0),
-        &member(b"x", 0),
-    ]
-    .concat();
+    let many = [&one[..], &member(b"", 9), &member(&b, 1), &member(b"", 0), &member(b"x", 0)].concat();
     from_everywhere(&many, &[&a[..], &b, b"x"].concat(), Compression::Gzip);
 }
 
@@ -91,23 +69,14 @@ fn gzip_header_fields() {
                 comment: (bits & 4 != 0).then_some(""),
                 sum: bits & 8 != 0,
             };
-            let empty = Fields {
-                extra: Some(noise(5, extra)),
-                ..Fields::default()
-            };
+            let empty = Fields { extra: Some(noise(5, extra)), ..Fields::default() };
             let stored = [member_with(&plain, &fields), member_with(b"", &empty)].concat();
             for mut input in [memory(&stored), drip(&stored)] {
-                assert_eq!(
-                    read_all(&mut input, 999),
-                    (plain.clone(), vec![]),
-                    "{fields:?}"
-                );
+                assert_eq!(read_all(&mut input, 999), (plain.clone(), vec![]), "{fields:?}");
             }
             // The hand-made members are what others take for gzip, too.
             let mut check = Vec::new();
-            flate2::read::MultiGzDecoder::new(&stored[..])
-                .read_to_end(&mut check)
-                .unwrap();
+            flate2::read::MultiGzDecoder::new(&stored[..]).read_to_end(&mut check).unwrap();
             assert!(check == plain);
         }
     }
@@ -122,16 +91,8 @@ fn zstd_frames_and_skippable_frames() {
     let both = [&a[..], &b].concat();
     from_everywhere(&[&fa[..], &fb].concat(), &both, Compression::Zstd);
     from_everywhere(&[&s[..], &fa, &fb].concat(), &both, Compression::Zstd);
-    from_everywhere(
-        &[&fa[..], &s, &skippable(0, b""), &fb].concat(),
-        &both,
-        Compression::Zstd,
-    );
-    from_everywhere(
-        &[&fa[..], &frame(b"", 1), &fb, &s].concat(),
-        &both,
-        Compression::Zstd,
-    );
+    from_everywhere(&[&fa[..], &s, &skippable(0, b""), &fb].concat(), &both, Compression::Zstd);
+    from_everywhere(&[&fa[..], &frame(b"", 1), &fb, &s].concat(), &both, Compression::Zstd);
     from_everywhere(&s, b"", Compression::Zstd);
     // A skippable frame larger than the buffer, full of frame magics.
     let large = skippable(1, &[0x28, 0xb5, 0x2f, 0xfd].repeat(300_000));
@@ -142,13 +103,7 @@ fn zstd_frames_and_skippable_frames() {
 fn a_fifo_is_read_as_a_stream() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("fifo");
-    assert!(
-        std::process::Command::new("mkfifo")
-            .arg(&path)
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
     let stored = member(&text(1, 10_000), 6);
     let writer = std::thread::spawn({
         let path = path.clone();
@@ -164,13 +119,7 @@ fn a_fifo_is_read_as_a_stream() {
 fn errors_name_the_input() {
     let dir = tempfile::tempdir().unwrap();
     for path in [dir.path().to_owned(), dir.path().join("missing")] {
-        let Err(Error::Input {
-            name,
-            what: "open",
-            offset: 0,
-            ..
-        }) = Input::open(&path, &Limits::default())
-        else {
+        let Err(Error::Input { name, what: "open", offset: 0, .. }) = Input::open(&path, &Limits::default()) else {
             panic!("{path:?} opened");
         };
         assert_eq!(name, path.display().to_string());
@@ -193,28 +142,18 @@ impl Read for Pieces {
 fn a_stream_gives_what_has_come() {
     let (a, b) = (text(1, 4000), text(2, 4000));
     let plain = [&a[..], &b].concat();
-    for (first, second) in [
-        (a.clone(), b.clone()),
-        (member(&a, 6), member(&b, 6)),
-        (frame(&a, 3), frame(&b, 3)),
-    ] {
+    for (first, second) in [(a.clone(), b.clone()), (member(&a, 6), member(&b, 6)), (frame(&a, 3), frame(&b, 3))] {
         let stored = [&first[..], &second].concat();
         let (now, later) = stored.split_at(first.len() + 5);
         let asked = Arc::new(AtomicUsize::new(0));
-        let pieces = Pieces(
-            vec![now.to_vec(), later.to_vec()].into_iter(),
-            asked.clone(),
-        );
+        let pieces = Pieces(vec![now.to_vec(), later.to_vec()].into_iter(), asked.clone());
         let mut input = Input::from_reader(Box::new(pieces), "pipe", &Limits::default()).unwrap();
         let (mut out, mut buf) = (Vec::<u8>::new(), vec![0; 100_000]);
         for round in 1.. {
             match input.read(&mut buf) {
                 Ok(n) => out.extend(&buf[..n]),
                 Err(e) => {
-                    assert_eq!(
-                        e.to_string(),
-                        format!("pipe: cannot read at byte {}: gone", stored.len())
-                    );
+                    assert_eq!(e.to_string(), format!("pipe: cannot read at byte {}: gone", stored.len()));
                     break;
                 }
             }

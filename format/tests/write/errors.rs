@@ -13,12 +13,7 @@ use super::{ALL, Double, blocks, into_double, meta, options, plain, write};
 
 fn output_error(error: &Error) -> (u64, u64, &io::Error) {
     match error {
-        Error::Output {
-            safe_bytes,
-            safe_events,
-            source,
-            ..
-        } => (*safe_bytes, *safe_events, source),
+        Error::Output { safe_bytes, safe_events, source, .. } => (*safe_bytes, *safe_events, source),
         other => panic!("{other}"),
     }
 }
@@ -59,10 +54,7 @@ fn a_full_device_is_an_error_that_says_what_is_safe() {
         for threads in [0, 2] {
             let options = options(compression, 4096, threads);
             let mut writer = ChunkWriter::create(Path::new("/dev/full"), &options).unwrap();
-            let error = blocks(10_000)
-                .iter()
-                .find_map(|block| writer.block(block, meta(0)).err())
-                .unwrap();
+            let error = blocks(10_000).iter().find_map(|block| writer.block(block, meta(0)).err()).unwrap();
             let (bytes, events, source) = output_error(&error);
             assert_eq!((bytes, events), (0, 0));
             assert_eq!(source.raw_os_error(), Some(28));
@@ -101,10 +93,8 @@ fn what_is_called_safe_is_safe_wherever_writing_fails() {
                     ..Double::default()
                 };
                 let mut writer = into_double(&double, &options);
-                let failed = blocks
-                    .iter()
-                    .enumerate()
-                    .find_map(|(index, block)| writer.block(block, meta(index)).err());
+                let failed =
+                    blocks.iter().enumerate().find_map(|(index, block)| writer.block(block, meta(index)).err());
                 let error = if let Some(error) = failed {
                     assert!(writer.flush().is_err());
                     error
@@ -113,11 +103,8 @@ fn what_is_called_safe_is_safe_wherever_writing_fails() {
                 };
                 let (safe, events, source) = output_error(&error);
                 assert_eq!(source.kind(), io::ErrorKind::BrokenPipe);
-                let whole: Vec<&Chunk> = table
-                    .chunks
-                    .iter()
-                    .take_while(|chunk| chunk.offset + chunk.len <= limit as u64)
-                    .collect();
+                let whole: Vec<&Chunk> =
+                    table.chunks.iter().take_while(|chunk| chunk.offset + chunk.len <= limit as u64).collect();
                 assert_eq!(safe, whole.iter().map(|chunk| chunk.len).sum::<u64>());
                 assert_eq!(events, whole.iter().map(|chunk| chunk.events).sum::<u64>());
                 assert_eq!(double.bytes(), &full[..limit], "nothing after the error");
@@ -131,20 +118,13 @@ fn what_is_called_safe_is_safe_wherever_writing_fails() {
 
 #[test]
 fn short_writes_and_interruptions_are_no_errors() {
-    let double = Double {
-        short: Some(13),
-        interrupt: true,
-        ..Double::default()
-    };
+    let double = Double { short: Some(13), interrupt: true, ..Double::default() };
     let mut writer = into_double(&double, &options(Compression::Gzip, 1000, 1));
     for (index, block) in blocks(100).iter().enumerate() {
         writer.block(block, meta(index)).unwrap();
     }
     writer.finish(Trailer::None).unwrap();
-    assert_eq!(
-        plain(Compression::Gzip, &double.bytes()),
-        blocks(100).concat()
-    );
+    assert_eq!(plain(Compression::Gzip, &double.bytes()), blocks(100).concat());
 }
 
 /// Writes to `path` until that fails, and checks that what is left is what the error calls safe.
@@ -167,10 +147,7 @@ fn fill(path: &Path, kind: io::ErrorKind) {
             let got = plain(compression, &stored);
             assert!(blocks.concat().starts_with(&got));
             let chunks = writer.chunks().iter();
-            assert_eq!(
-                got.len() as u64,
-                chunks.map(|chunk| chunk.plain_len).sum::<u64>()
-            );
+            assert_eq!(got.len() as u64, chunks.map(|chunk| chunk.plain_len).sum::<u64>());
         }
     }
 }
@@ -196,10 +173,7 @@ fn a_file_at_its_size_limit_is_cut_back_to_whole_chunks() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&child.stdout);
-    assert!(
-        child.status.success() && said.contains("1 passed"),
-        "{said}"
-    );
+    assert!(child.status.success() && said.contains("1 passed"), "{said}");
     assert!(fs::metadata(&path).unwrap().len() > 0);
 }
 
@@ -212,10 +186,7 @@ fn a_full_file_system_leaves_whole_chunks() {
         }
     }
     let dir = tempfile::tempdir().unwrap();
-    let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
-        .arg(dir.path())
-        .output();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(dir.path()).output();
     match mounted {
         Ok(output) if output.status.success() => {
             let mount = Mount(dir);
@@ -243,10 +214,7 @@ fn dropped_unfinished_it_leaves_whole_chunks() {
     for compression in ALL {
         for threads in [0, 1, 4] {
             let double = Double::default();
-            let options = WriteOptions {
-                level: Some(9),
-                ..options(compression, 30_000, threads)
-            };
+            let options = WriteOptions { level: Some(9), ..options(compression, 30_000, threads) };
             let mut writer = into_double(&double, &options);
             for (index, block) in blocks.iter().enumerate() {
                 writer.block(block, meta(index)).unwrap();
