@@ -6,7 +6,6 @@ use anyhow::Result;
 use scapkit_format::lists::users::Account;
 use scapkit_format::schema::id;
 use scapkit_format::{Capture, Compression, Content, Event, Item};
-use scapkit_replay::{Replay, ReplayOptions};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
