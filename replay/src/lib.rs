@@ -8,7 +8,9 @@
 //! ```
 
 pub mod engine;
+pub mod replay;
 pub mod upgrade;
 
 pub use engine::{Engine, Fd, Thread};
+pub use replay::{Played, Player, Replay, ReplayOptions, Step, View, Visibility};
 pub use upgrade::{Upgraded, Upgrader};

@@ -53,6 +53,7 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Info(Info),
+    Read(Read),
     Convert(Convert),
     Verify(Verify),
     Completions(Completions),

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
     let common = &cli.common;
     let result = match &cli.command {
         Command::Info(args) => commands::info::run(args, common),
+        Command::Read(args) => commands::read::run(args, common),
         Command::Convert(args) => commands::convert::run(args, common),
         Command::Verify(args) => commands::verify::run(args, common),
         Command::Completions(args) => commands::completions::run(args),

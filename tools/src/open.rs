@@ -1,8 +1,11 @@
 //! Opening captures as the command line names them.
 
 use crate::cli::Common;
+use crate::printable;
 use anyhow::{Context, Result, bail};
 use scapkit_format::{Capture, Limits};
+use scapkit_replay::engine::EngineCounters;
+use scapkit_replay::upgrade::UpgradeNotes;
 use std::path::Path;
 
 /// Opens FILE, `-` meaning standard input.
@@ -60,11 +63,39 @@ pub fn report_damage(capture: &Capture) {
     const SHOWN: usize = 5;
     let damages = capture.damages();
     for d in damages.list.iter().take(SHOWN) {
-        eprintln!("scapkit: {}: note: {}", crate::printable(capture.name()), crate::printable(&d.to_string()));
+        eprintln!("scapkit: {}: note: {}", printable(capture.name()), printable(&d.to_string()));
     }
     let more = damages.count.saturating_sub(SHOWN as u64);
     if more > 0 {
-        eprintln!("scapkit: {}: note: {more} more; `scapkit verify` lists them", crate::printable(capture.name()));
+        eprintln!("scapkit: {}: note: {more} more; `scapkit verify` lists them", printable(capture.name()));
+    }
+}
+
+/// Says on standard error where events did not fit the tables of old schemas.
+pub fn report_upgrade(name: &str, notes: &UpgradeNotes) {
+    let name = printable(name);
+    for (count, what) in [
+        (notes.unknown_type, "events of types newer than this program, not shown"),
+        (notes.no_rule, "events with a number of parameters that their type never had"),
+        (notes.too_many_params, "events with more parameters than their type has; the surplus is not shown"),
+    ] {
+        if count > 0 {
+            eprintln!("scapkit: {name}: note: {count} {what}");
+        }
+    }
+}
+
+/// Says on standard error what the state engine could not keep.
+pub fn report_state(name: &str, counters: &EngineCounters) {
+    let name = printable(name);
+    for (count, what) in [
+        (counters.threads_refused, "threads"),
+        (counters.fds_refused, "open files"),
+        (counters.memory_refused, "strings"),
+    ] {
+        if count > 0 {
+            eprintln!("scapkit: {name}: note: {count} {what} not kept: more than a machine has");
+        }
     }
 }
 

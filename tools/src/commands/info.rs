@@ -13,7 +13,7 @@ pub fn run(args: &Info, common: &Common) -> Result<Outcome> {
     let mut failed = None;
     let mut out = std::io::stdout().lock();
     for (i, file) in args.files.iter().enumerate() {
-        let facts = open::capture(file, common).and_then(|c| gather::gather(c, file));
+        let facts = open::capture(file, common).and_then(|c| gather::gather(c, file, args.full));
         match facts {
             Ok(facts) if args.json => writeln!(out, "{}", serde_json::to_string(&facts)?)?,
             Ok(facts) => {

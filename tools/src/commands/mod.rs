@@ -4,4 +4,5 @@ pub mod completions;
 pub mod convert;
 pub mod info;
 pub mod man;
+pub mod read;
 pub mod verify;

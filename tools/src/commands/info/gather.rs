@@ -6,6 +6,7 @@ use anyhow::Result;
 use scapkit_format::lists::users::Account;
 use scapkit_format::schema::id;
 use scapkit_format::{Capture, Compression, Content, Event, Item};
+use scapkit_replay::{Engine, Player, ReplayOptions};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -113,9 +114,11 @@ struct Gather {
     last_tid: Option<i64>,
     traits: Traits,
     hash: blake3::Hasher,
+    /// With `--full`.
+    player: Option<Player>,
 }
 
-pub fn gather(mut capture: Capture, file: &Path) -> Result<Facts> {
+pub fn gather(mut capture: Capture, file: &Path, full: bool) -> Result<Facts> {
     let mut g = Gather {
         facts: Facts { file: file.display().to_string(), ..Facts::default() },
         by_type: vec![0; scapkit_format::schema::EVENTS.len()],
@@ -123,6 +126,7 @@ pub fn gather(mut capture: Capture, file: &Path) -> Result<Facts> {
         last_tid: None,
         traits: Traits::default(),
         hash: blake3::Hasher::new(),
+        player: full.then(|| Player::new(ReplayOptions::default())),
     };
     let mut progress = Progress::new(false);
     loop {
@@ -148,6 +152,9 @@ impl Gather {
         };
         self.hash.update(block.bytes());
         self.traits.block(block, content);
+        if let Some(player) = &mut self.player {
+            player.play(content);
+        }
         let f = &mut self.facts;
         f.blocks += 1;
         match content {
@@ -223,6 +230,7 @@ impl Gather {
         };
         f.writer = self.traits.guess();
         f.blake3_plain = self.hash.finalize().to_hex().to_string();
+        f.state = self.player.as_ref().map(|p| state(p.engine()));
         let damages = capture.damages();
         f.damage_count = damages.count;
         f.damages = damages
@@ -232,6 +240,22 @@ impl Gather {
             .map(|d| Finding { offset: d.offset, stored: d.in_stored_bytes(), code: d.code(), text: d.to_string() })
             .collect();
     }
+}
+
+/// The state as numbers.
+fn state(engine: &Engine) -> State {
+    let (mut state, mut names) = (State::default(), BTreeMap::new());
+    for thread in engine.threads() {
+        state.threads += 1;
+        // Threads of a process share one table; a table is counted where its process is.
+        if thread.tid == thread.pid {
+            state.processes += 1;
+            state.fds += engine.fds(thread.tid).count() as u64;
+            *names.entry(String::from_utf8_lossy(&thread.comm).into_owned()).or_insert(0) += 1;
+        }
+    }
+    state.by_name = sorted(names);
+    state
 }
 
 /// Counts, largest first, equal ones by name.

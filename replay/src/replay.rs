@@ -1,0 +1,274 @@
+//! The way of an event from the file to the printer, in one place.
+//!
+//! ```text
+//! Capture -> Upgrader -> Engine -> Step (event, number, state)
+//! ```
+
+use crate::engine::{Bound, Engine, EngineLimits};
+use crate::upgrade::{UpgradeNotes, Upgraded, Upgrader};
+use scapkit_format::schema::{EventInfo, id};
+use scapkit_format::{Capture, Content, Event, Item, Result};
+use std::collections::BTreeMap;
+
+/// Which events are shown, and how they are numbered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum View {
+    /// Events as the file has them, enter and exit, numbered as sysdig does.
+    #[default]
+    Recorded,
+    /// Events upgraded to today's schema, numbered as libs does: enters folded into their exits.
+    Current,
+}
+
+/// Who should see an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visibility {
+    /// Everyone.
+    Shown,
+    /// Those who ask for internal events: drops, processor statistics, containers, users.
+    Internal,
+    /// Nobody: it is there for the state (initial state, STATE_ONLY) or for its exit event.
+    Hidden,
+}
+
+/// How to replay.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReplayOptions {
+    /// See [`View`].
+    pub view: View,
+    /// Bounds on what the engine remembers.
+    pub limits: EngineLimits,
+    /// Remember when each thread's call began, for [`Step::enter_ts`].
+    pub latency: bool,
+}
+
+/// A capture being replayed.
+///
+/// ```no_run
+/// use scapkit_format::{Capture, Limits};
+/// use scapkit_replay::{Played, Replay, ReplayOptions};
+/// let capture = Capture::open("incident.scap".as_ref(), Limits::default())?;
+/// let mut replay = Replay::new(capture, ReplayOptions::default());
+/// while let Some(played) = replay.next()? {
+///     if let Played::Event(step) = played {
+///         let comm = step.engine.thread(step.event.tid).map_or(&b"?"[..], |t| &t.comm);
+///         println!("{} {}", step.number, String::from_utf8_lossy(comm));
+///     }
+/// }
+/// # Ok::<(), scapkit_format::Error>(())
+/// ```
+pub struct Replay {
+    capture: Capture,
+    player: Player,
+}
+
+/// What the next block of a capture was.
+pub enum Played<'a> {
+    /// An event of the view.
+    Event(Step<'a>),
+    /// A list, damaged bytes, or an event that the view does not have; the state is up to date.
+    Nothing,
+}
+
+/// An event with the state after it.
+#[derive(Clone, Copy)]
+pub struct Step<'a> {
+    /// The event, as the view has it.
+    pub event: Event<'a>,
+    /// The event's description, as the view has it.
+    pub info: &'static EventInfo,
+    /// Its number in the view, from 1.
+    pub number: u64,
+    /// What the engine bound to it.
+    pub bound: Bound,
+    /// Who should see it.
+    pub visibility: Visibility,
+    /// When the call began, for exits, when [`ReplayOptions::latency`] is set; ns since the epoch.
+    pub enter_ts: Option<u64>,
+    /// Time of the first event that is not about the capture itself; ns since the epoch.
+    pub first_ts: u64,
+    /// The state.
+    pub engine: &'a Engine,
+}
+
+impl Replay {
+    /// Replays `capture` from where it stands.
+    pub fn new(capture: Capture, options: ReplayOptions) -> Self {
+        Replay { capture, player: Player::new(options) }
+    }
+
+    /// The capture, for its damages and position.
+    pub fn capture(&self) -> &Capture {
+        &self.capture
+    }
+
+    /// See [`scapkit_format::Blocks::set_follow`].
+    pub fn set_follow(&mut self, follow: bool) {
+        self.capture.set_follow(follow);
+    }
+
+    /// The state after the last event.
+    pub fn engine(&self) -> &Engine {
+        &self.player.engine
+    }
+
+    /// What the upgrade to the current schema had to let pass.
+    pub fn upgrade_notes(&self) -> &UpgradeNotes {
+        self.player.upgrader.notes()
+    }
+
+    /// Plays one block; `None` at the end.
+    ///
+    /// # Errors
+    /// As [`Capture::next`].
+    #[allow(clippy::should_implement_trait)] // steps borrow the reader's buffer
+    #[inline]
+    pub fn next(&mut self) -> Result<Option<Played<'_>>> {
+        Ok(match self.capture.next()? {
+            None => None,
+            Some(Item::Skipped { .. }) => Some(Played::Nothing),
+            Some(Item::Block(_, content)) => Some(self.player.play(&content)),
+        })
+    }
+}
+
+/// Most threads whose call is remembered to have begun.
+const MAX_ENTERS: usize = 1 << 18;
+
+/// Turns blocks into steps; [`Replay`] without the reading, for those who need the blocks too.
+pub struct Player {
+    upgrader: Upgrader,
+    engine: Engine,
+    options: ReplayOptions,
+    number: u64,
+    first_ts: Option<u64>,
+    /// Only initial-state events came so far in this section.
+    initial: bool,
+    /// Enter type and time by thread.
+    enters: BTreeMap<i64, (u16, u64)>,
+}
+
+impl Player {
+    /// A player at the start of a capture.
+    pub fn new(options: ReplayOptions) -> Self {
+        Player {
+            upgrader: Upgrader::default(),
+            engine: Engine::new(&options.limits),
+            options,
+            number: 0,
+            first_ts: None,
+            initial: true,
+            enters: BTreeMap::new(),
+        }
+    }
+
+    /// The state after the last block.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Plays one block.
+    #[inline]
+    pub fn play<'a>(&'a mut self, content: &Content<'a>) -> Played<'a> {
+        match content {
+            Content::Event(event) => self.event(event),
+            other => {
+                if let Content::Section(_) = other {
+                    self.upgrader.clear();
+                    self.enters.clear();
+                    self.initial = true;
+                }
+                self.engine.content(other);
+                Played::Nothing
+            }
+        }
+    }
+
+    #[inline]
+    fn event<'a>(&'a mut self, recorded: &Event<'a>) -> Played<'a> {
+        let Some(current) = recorded.info() else {
+            // Newer than this program. Counted among the upgrade notes.
+            let _ = self.upgrader.apply(recorded);
+            return Played::Nothing;
+        };
+        let upgraded = self.upgrader.apply(recorded);
+        let bound = match &upgraded {
+            Upgraded::Event(event) => self.engine.apply(event),
+            Upgraded::Dropped => self.engine.observe(recorded),
+        };
+        let (event, info) = match (self.options.view, upgraded) {
+            (View::Recorded, _) => (*recorded, recorded.recorded_info().unwrap_or(current)),
+            (View::Current, Upgraded::Event(event)) => (event, event.info().unwrap_or(current)),
+            (View::Current, Upgraded::Dropped) => {
+                // The phase of the initial state ends at the first event that is none.
+                self.initial = false;
+                return Played::Nothing;
+            }
+        };
+        self.number = self.number.saturating_add(1);
+        self.initial = self.initial && is_initial_state(event.event_type);
+        let about_capture = info.category.is_meta() || info.category.is_internal();
+        let first_ts = match self.first_ts {
+            Some(ts) => ts,
+            None if info.category.is_meta() => event.ts,
+            None => *self.first_ts.insert(event.ts),
+        };
+        let folded = self.options.view == View::Current && is_read_at_enter(event.event_type);
+        let visibility = match () {
+            () if self.initial || event.is_state_only() || folded => Visibility::Hidden,
+            () if about_capture => Visibility::Internal,
+            () => Visibility::Shown,
+        };
+        let enter_ts = if self.options.latency { latency(&mut self.enters, recorded) } else { None };
+        Played::Event(Step {
+            event,
+            info,
+            number: self.number,
+            bound,
+            visibility,
+            enter_ts,
+            first_ts,
+            engine: &self.engine,
+        })
+    }
+}
+
+/// When the call that `event` ends began, remembering the calls that begin.
+fn latency(enters: &mut BTreeMap<i64, (u16, u64)>, event: &Event<'_>) -> Option<u64> {
+    if event.is_enter() {
+        if enters.len() < MAX_ENTERS || enters.contains_key(&event.tid) {
+            enters.insert(event.tid, (event.event_type, event.ts));
+        }
+        return None;
+    }
+    let (event_type, ts) = enters.remove(&event.tid)?;
+    (event_type | 1 == event.event_type).then_some(ts)
+}
+
+/// Events that a recorder writes before the first real one (state engine 3.2).
+fn is_initial_state(event_type: u16) -> bool {
+    matches!(
+        event_type,
+        id::CONTAINER_JSON_2_E
+            | id::USER_ADDED_E
+            | id::USER_DELETED_E
+            | id::GROUP_ADDED_E
+            | id::GROUP_DELETED_E
+            | id::ASYNCEVENT_E
+    )
+}
+
+/// Enter events that are recorded beside their exits because their paths are read at both ends. The
+/// current view numbers them and shows only the exits.
+fn is_read_at_enter(event_type: u16) -> bool {
+    matches!(
+        event_type,
+        id::SYSCALL_OPEN_E
+            | id::SYSCALL_CREAT_E
+            | id::SYSCALL_OPENAT_2_E
+            | id::SYSCALL_OPENAT2_E
+            | id::SOCKET_CONNECT_E
+            | id::SYSCALL_EXECVE_19_E
+            | id::SYSCALL_EXECVEAT_E
+    )
+}

@@ -1,0 +1,108 @@
+//! README.md stays true: every command in its `console` and `sh` blocks is run, and what it shows as
+//! output is what comes out.
+//!
+//! In a `console` block a line `$ COMMAND` is followed by its output; a line `...` stands for any
+//! number of lines. An `sh` block has commands only; each must succeed. Commands run in a scratch
+//! folder that shows the repository's files, with the program under test first in the path.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+struct Example {
+    line: usize,
+    command: String,
+    output: Option<Vec<String>>,
+}
+
+fn examples(text: &str) -> Vec<Example> {
+    let mut list: Vec<Example> = Vec::new();
+    let mut block = None;
+    for (i, line) in text.lines().enumerate() {
+        match (block, line) {
+            (None, "```console") => block = Some("console"),
+            (None, "```sh") => block = Some("sh"),
+            (Some(_), "```") => block = None,
+            (Some("console"), line) => match line.strip_prefix("$ ") {
+                Some(command) => {
+                    list.push(Example { line: i + 1, command: command.to_owned(), output: Some(Vec::new()) });
+                }
+                None => {
+                    let output = list.last_mut().and_then(|e| e.output.as_mut());
+                    output.expect("a console block begins with a command").push(line.to_owned());
+                }
+            },
+            (Some(_), line) if !line.is_empty() => {
+                // A comment after a command says what it does.
+                let command = line.split("  #").next().unwrap().trim_end().to_owned();
+                list.push(Example { line: i + 1, command, output: None });
+            }
+            _ => {}
+        }
+    }
+    list
+}
+
+/// Whether `found` is `wanted`, in which a line `...` stands for any lines.
+fn matches(wanted: &[String], found: &[&str]) -> bool {
+    match wanted.split_first() {
+        None => found.is_empty(),
+        Some((first, rest)) if first == "..." => (0..=found.len()).any(|skip| matches(rest, &found[skip..])),
+        Some((first, rest)) => {
+            found.split_first().is_some_and(|(line, others)| line.trim_end() == first && matches(rest, others))
+        }
+    }
+}
+
+#[test]
+fn every_command_of_the_readme() {
+    let root = root();
+    let text = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(&root).unwrap() {
+        let entry = entry.unwrap();
+        std::os::unix::fs::symlink(entry.path(), scratch.path().join(entry.file_name())).unwrap();
+    }
+    let binary = Path::new(env!("CARGO_BIN_EXE_scapkit"));
+    let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut run = 0;
+    for example in examples(&text) {
+        let at = format!("README.md:{}: {}", example.line, example.command);
+        // This very test is part of that command.
+        if example.command == "bash .ci/check" {
+            continue;
+        }
+        let missing = ["sysdig", "tshark", "zstd", "jq", "wireshark"].into_iter().find(|program| {
+            example.command.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == *program)
+                && !Command::new("sh").arg("-c").arg(format!("command -v {program}")).output().unwrap().status.success()
+        });
+        if let Some(program) = missing {
+            assert!(std::env::var_os("SCAPKIT_CI").is_none(), "{at}: {program} is not installed");
+            eprintln!("SKIPPED: {at}: {program} is not installed");
+            continue;
+        }
+        let folder = if example.command.starts_with("cargo ") { root.as_path() } else { scratch.path() };
+        let out = Command::new("bash")
+            .args(["-o", "pipefail", "-c", &example.command])
+            .current_dir(folder)
+            .env("PATH", &path)
+            .env("LC_ALL", "C.UTF-8")
+            .output()
+            .unwrap();
+        let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        match example.output {
+            // Shown output may be that of a command that says no.
+            Some(wanted) if !wanted.is_empty() => {
+                let both = format!("{stdout}{stderr}");
+                let found: Vec<&str> = both.lines().collect();
+                assert!(matches(&wanted, &found), "{at}\nwanted:\n{}\nfound:\n{both}", wanted.join("\n"));
+            }
+            _ => assert!(out.status.success(), "{at}: {}\n{stderr}", out.status),
+        }
+        run += 1;
+    }
+    assert!(run >= 10, "only {run} commands found in README.md");
+}
