@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 pub struct Bound {
     /// The event's thread id.
     pub tid: i64,
-    /// Whether the event is bound to a thread, and that is in the table.
+    /// Whether the thread of that id is in the table.
     pub thread: bool,
     /// The fd of an event that makes, uses or closes one; -1 when it is not known. There may be no
     /// entry of that number.
@@ -26,8 +26,6 @@ pub struct Bound {
 enum Binding {
     /// None.
     No,
-    /// None, and its state is not changed: like `No`, but not even the flags of the event count.
-    Skip,
     /// The one in the table.
     Existing,
     /// The one in the table, else a placeholder.
@@ -41,6 +39,10 @@ pub(super) type Handler = fn(&mut Engine, &Event<'_>, &mut Cx);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     binding: Binding,
+    /// Only then the last fd, the pairing and the stored enter event of the thread change.
+    resets: bool,
+    /// The event shows that the thread lives.
+    marks_active: bool,
     is_exit: bool,
     uses_fd: bool,
     /// Makes, uses or closes an fd: the fd fields apply.
@@ -141,11 +143,7 @@ fn enter_fd_param(event_type: u16) -> u8 {
 
 fn binding(event_type: u16, flags: EventFlags) -> Binding {
     if flags.skips_parser_reset() {
-        return if event_type == id::PROCINFO_E {
-            Binding::Existing
-        } else {
-            Binding::Skip
-        };
+        return if event_type == id::PROCINFO_E { Binding::Existing } else { Binding::No };
     }
     match event_type {
         id::CONTAINER_JSON_2_E
@@ -172,8 +170,11 @@ pub(super) fn plans() -> &'static [Plan] {
             .iter()
             .map(|info| {
                 let (flags, is_exit) = (info.flags, !info.is_enter());
+                let binding = binding(info.id, flags);
                 Plan {
-                    binding: binding(info.id, flags),
+                    binding,
+                    resets: !flags.skips_parser_reset() && info.id != id::SCHEDSWITCH_6_E,
+                    marks_active: binding == Binding::Create,
                     is_exit,
                     uses_fd: flags.uses_fd(),
                     shows_fd: flags.uses_fd() || flags.creates_fd() || flags.destroys_fd(),
@@ -181,11 +182,7 @@ pub(super) fn plans() -> &'static [Plan] {
                         && info.category.is_syscall()
                         && info.id != id::GENERIC_X
                         && !info.params.is_empty(),
-                    fd_param: if is_exit {
-                        exit_fd_param(info.id)
-                    } else {
-                        enter_fd_param(info.id)
-                    },
+                    fd_param: if is_exit { exit_fd_param(info.id) } else { enter_fd_param(info.id) },
                     keeps_enter: matches!(
                         info.id,
                         id::SOCKET_CONNECT_E
@@ -261,19 +258,11 @@ impl Engine {
 
     /// Binds, remembers what the next event needs, and changes the state.
     pub(super) fn bind_and_parse(&mut self, event: &Event<'_>) -> Bound {
-        let mut bound = Bound {
-            tid: event.tid,
-            ..Bound::default()
-        };
+        let mut bound = Bound { tid: event.tid, ..Bound::default() };
         let Some(plan) = self.plans.get(usize::from(event.event_type)) else {
             return bound;
         };
-        let mut cx = Cx {
-            slot: None,
-            fd: None,
-            res: None,
-            paired: false,
-        };
+        let mut cx = Cx { slot: None, fd: None, res: None, paired: false };
         if plan.has_res {
             cx.res = event.param(0).map(|b| match b.len() {
                 4 | 8 => value::signed(b),
@@ -282,23 +271,21 @@ impl Engine {
             bound.res = cx.res;
         }
         match plan.binding {
-            Binding::Skip => return bound,
             Binding::No => {}
             Binding::Existing => cx.slot = self.table.find_near(event.tid),
             Binding::Create => cx.slot = self.get_or_create(event.tid),
         }
-        if event.event_type == id::PROCINFO_E {
-            bound.thread = cx.slot.is_some();
-            return bound;
+        if plan.resets {
+            self.reset(event, plan, &mut cx);
         }
-        self.reset(event, plan, &mut cx);
         if let Some(handler) = plan.handler {
             handler(self, event, &mut cx);
         }
-        let Some(slot) = cx.slot else {
+        // An event that is bound to no thread still shows the one of its tid.
+        let Some(slot) = cx.slot.or_else(|| self.table.find_near(event.tid)) else {
             return bound;
         };
-        if plan.is_exit {
+        if plan.is_exit && cx.slot.is_some() {
             self.table.free_enter(slot);
         }
         if let Some(s) = self.table.get_mut(slot) {
@@ -318,11 +305,12 @@ impl Engine {
             cx.slot = None;
             return;
         };
-        s.thread.flags |= cl::ACTIVE;
+        if plan.marks_active {
+            s.thread.flags |= cl::ACTIVE;
+        }
         if plan.is_exit {
             cx.paired = s.last_enter.checked_add(1) == Some(event.event_type)
-                || (event.event_type == id::SYSCALL_EXECVE_19_X
-                    && s.last_enter == id::SYSCALL_EXECVEAT_E);
+                || (event.event_type == id::SYSCALL_EXECVE_19_X && s.last_enter == id::SYSCALL_EXECVEAT_E);
             if !cx.paired {
                 s.last_fd = -1;
             }
@@ -350,19 +338,12 @@ impl Engine {
         let (lens, data) = (event.raw_lengths(), event.raw_data());
         let size = lens.len().saturating_add(data.len());
         let named = event.param(0).is_some_and(|p| !p.is_empty())
-            || matches!(
-                event.event_type,
-                id::SOCKET_CONNECT_E | id::SYSCALL_EXECVEAT_E
-            );
+            || matches!(event.event_type, id::SOCKET_CONNECT_E | id::SYSCALL_EXECVEAT_E);
         if !named || size > 4096 - 26 || !self.table.pool.take(size) {
             return;
         }
         if let Some(s) = self.table.get_mut(slot) {
-            s.enter = Some(Box::new(Enter {
-                event_type: event.event_type,
-                lens: lens.to_vec(),
-                data: data.to_vec(),
-            }));
+            s.enter = Some(Box::new(Enter { event_type: event.event_type, lens: lens.to_vec(), data: data.to_vec() }));
         }
     }
 
@@ -376,21 +357,15 @@ impl Engine {
         let size = enter.lens.len().saturating_add(enter.data.len());
         self.table.pool.give_back(size);
         let matches = enter.event_type.checked_add(1) == Some(event.event_type)
-            || (enter.event_type == id::SYSCALL_EXECVEAT_E
-                && event.event_type == id::SYSCALL_EXECVE_19_X);
+            || (enter.event_type == id::SYSCALL_EXECVEAT_E && event.event_type == id::SYSCALL_EXECVE_19_X);
         matches.then_some(enter)
     }
 
     /// Binds an event for showing it only.
     pub(super) fn bind_recorded(&mut self, event: &Event<'_>) -> Bound {
-        let mut bound = Bound {
-            tid: event.tid,
-            ..Bound::default()
-        };
-        let (Some(slot), Some(plan)) = (
-            self.table.find_near(event.tid),
-            self.plans.get(usize::from(event.event_type)),
-        ) else {
+        let mut bound = Bound { tid: event.tid, ..Bound::default() };
+        let (Some(slot), Some(plan)) = (self.table.find_near(event.tid), self.plans.get(usize::from(event.event_type)))
+        else {
             return bound;
         };
         let mut fd = -1;
@@ -412,10 +387,7 @@ impl Engine {
 impl Enter {
     /// The stored event, to read its parameters.
     pub fn view(&self) -> Event<'_> {
-        let head = scapkit_format::EventHead {
-            event_type: self.event_type,
-            ..Default::default()
-        };
+        let head = scapkit_format::EventHead { event_type: self.event_type, ..Default::default() };
         Event::from_parts(head, false, &self.lens, &self.data)
     }
 }

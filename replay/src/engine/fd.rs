@@ -2,6 +2,18 @@
 
 use super::Text;
 
+pub(super) mod o {
+    //! Open flags (`PPM_O_*`).
+    pub const DIRECTORY: u32 = 1 << 10;
+    pub const CLOEXEC: u32 = 1 << 12;
+    /// `EPOLL_CLOEXEC` and `MFD_CLOEXEC`: another flag for other fds, but dup clears it for all.
+    pub const CLOEXEC_OF_KIND: u32 = 1;
+    /// The driver adds this bit and higher ones.
+    pub const CREATED: u32 = 1 << 14;
+    pub const UPPER_LAYER: u32 = 1 << 15;
+    pub const LOWER_LAYER: u32 = 1 << 16;
+}
+
 /// An entry of an fd table.
 #[derive(Debug, Clone)]
 pub struct Fd {
@@ -47,6 +59,31 @@ impl Fd {
             flags: 0,
             pid: 0,
         }
+    }
+
+    /// Whether an exec closes it.
+    pub fn closes_on_exec(&self) -> bool {
+        let one = matches!(self.kind, FdKind::EventPoll | FdKind::MemFd);
+        self.open_flags & o::CLOEXEC != 0 || (one && self.open_flags & o::CLOEXEC_OF_KIND != 0)
+    }
+
+    /// A copy of it, as dup makes: open across an exec unless told.
+    pub(super) fn duplicate(&self, cloexec: bool) -> Fd {
+        let mut copy = self.clone();
+        copy.set_cloexec(cloexec);
+        copy
+    }
+
+    pub(super) fn set_cloexec(&mut self, cloexec: bool) {
+        self.open_flags &= !(o::CLOEXEC | o::CLOEXEC_OF_KIND);
+        if cloexec {
+            self.open_flags |= o::CLOEXEC;
+        }
+    }
+
+    /// Whether it is an IPv4 socket of that transport. Upstream does not ask IPv6 ones.
+    pub(super) fn is_ipv4_of(&self, l4: u8) -> bool {
+        self.kind == FdKind::Ipv4 && self.socket.l4() == l4
     }
 
     /// Whether the socket's role (client or server) is not known.

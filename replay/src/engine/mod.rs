@@ -5,27 +5,31 @@
 //! filter, a clock or the host, and iteration is in a fixed order everywhere.
 
 mod bind;
+mod clone;
+mod exec;
+mod family;
 mod fd;
 mod files;
 mod lists;
-mod names;
+pub(crate) mod names;
 pub mod paths;
 mod pool;
 mod process;
 mod sockets;
 mod table;
 mod thread;
+mod users;
 
 pub use bind::Bound;
 pub use fd::{Fd, FdKind, Socket};
-pub use lists::{Group, InterfaceAddress, User};
 pub use names::{write_ipv4, write_ipv6};
 pub use thread::{Text, Thread};
+pub use users::{Group, InterfaceAddress, User};
 
 use bind::Plan;
-use lists::{Interfaces, Users};
 use scapkit_format::{Content, Event, MachineInfo};
 use table::Table;
+use users::{Interfaces, Users};
 
 /// Bounds on the state, for hostile captures. What does not fit is not stored and counted
 /// ([`Engine::counters`]).
@@ -41,11 +45,7 @@ pub struct EngineLimits {
 
 impl Default for EngineLimits {
     fn default() -> Self {
-        EngineLimits {
-            max_threads: 262_144,
-            max_fds_per_thread: 4096,
-            max_state_bytes: 128 << 20,
-        }
+        EngineLimits { max_threads: 262_144, max_fds_per_thread: 4096, max_state_bytes: 128 << 20 }
     }
 }
 
@@ -82,7 +82,7 @@ pub struct Engine {
     closing: Option<(i64, i64)>,
     /// Removed by [`Engine::observe`]: parent and tid, to be dated by the next event.
     undated_exit: Option<(i64, i64)>,
-    recent_exits: process::RecentExits,
+    recent_exits: family::RecentExits,
     /// For paths and names being made.
     scratch: Vec<u8>,
     scratch2: Vec<u8>,
@@ -109,7 +109,7 @@ impl Engine {
             dying: None,
             closing: None,
             undated_exit: None,
-            recent_exits: process::RecentExits::default(),
+            recent_exits: family::RecentExits::default(),
             scratch: Vec::new(),
             scratch2: Vec::new(),
         }
@@ -143,7 +143,7 @@ impl Engine {
         self.dying = None;
         self.closing = None;
         self.undated_exit = None;
-        self.recent_exits = process::RecentExits::default();
+        self.recent_exits = family::RecentExits::default();
     }
 
     /// Ends the lists of a section: links threads to their processes and parents and tells servers
@@ -193,9 +193,7 @@ impl Engine {
     /// All threads in the order of their ids; those too that have exited but lead a process that
     /// lives on.
     pub fn threads(&self) -> impl Iterator<Item = &Thread> {
-        self.table
-            .slots_by_tid()
-            .filter_map(|(_, slot)| self.table.get(slot).map(|s| &s.thread))
+        self.table.slots_by_tid().filter_map(|(_, slot)| self.table.get(slot).map(|s| &s.thread))
     }
 
     /// The fds that a thread uses, by number.
@@ -222,27 +220,24 @@ impl Engine {
         self.table.groups.get(&pid).map_or(0, |g| g.alive)
     }
 
-    /// Name of a user of the machine; `root` for 0 when there is no list.
+    /// Name of a user of the machine; 0 is `root` when no list says otherwise.
     pub fn user_name(&self, uid: u32) -> Option<&[u8]> {
-        match self.users.user(uid) {
-            Some(user) => Some(&user.name),
-            None if uid == 0 => Some(b"root"),
-            None => None,
-        }
+        self.users.user(uid).map(|user| &*user.name)
     }
 
-    /// Name of a group of the machine; `root` for 0 when there is no list.
+    /// Name of a group of the machine; 0 is `root` when no list says otherwise.
     pub fn group_name(&self, gid: u32) -> Option<&[u8]> {
-        match self.users.group(gid) {
-            Some(group) => Some(&group.name),
-            None if gid == 0 => Some(b"root"),
-            None => None,
-        }
+        self.users.group(gid).map(|group| &*group.name)
     }
 
     /// What is known of a user of the machine.
     pub fn user(&self, uid: u32) -> Option<&User> {
         self.users.user(uid)
+    }
+
+    /// What is known of a user of a container, by the id that events have.
+    pub fn user_in(&self, container: &[u8], uid: u32) -> Option<&User> {
+        self.users.user_in(container, uid)
     }
 
     /// The capture's machine.

@@ -1,5 +1,6 @@
 //! Names of sockets: addresses and tuples as text (state engine sections 3 and 7.3).
 
+use super::sockets::{L4_ICMP, L4_RAW, L4_TCP, L4_UDP};
 use super::{Fd, Socket};
 use scapkit_format::value::{SockAddr, SockTuple};
 use std::io::Write;
@@ -52,8 +53,8 @@ fn pair<A: Ip>(out: &mut Vec<u8>, sip: A, sport: u16, dip: A, dport: u16) {
 
 fn pair_of<A: Ip>(out: &mut Vec<u8>, l4: u8, sip: A, sport: u16, dip: A, dport: u16) {
     match l4 {
-        2 | 3 => pair(out, sip, sport, dip, dport),
-        4 | 5 => {
+        L4_TCP | L4_UDP => pair(out, sip, sport, dip, dport),
+        L4_ICMP | L4_RAW => {
             sip.write(out);
             out.extend_from_slice(b"->");
             dip.write(out);
@@ -63,56 +64,48 @@ fn pair_of<A: Ip>(out: &mut Vec<u8>, l4: u8, sip: A, sport: u16, dip: A, dport: 
 }
 
 /// Replaces `out` by the name of an IP socket.
-pub(super) fn socket(out: &mut Vec<u8>, socket: &Socket) {
+pub(crate) fn socket(out: &mut Vec<u8>, socket: &Socket) {
     out.clear();
     match *socket {
-        Socket::Ipv4 {
-            sip,
-            sport,
-            dip,
-            dport,
-            l4,
-        } => pair_of(out, l4, sip, sport, dip, dport),
-        Socket::Ipv6 {
-            sip,
-            sport,
-            dip,
-            dport,
-            l4,
-        } => pair_of(out, l4, sip, sport, dip, dport),
+        Socket::Ipv4 { sip, sport, dip, dport, l4 } => pair_of(out, l4, sip, sport, dip, dport),
+        // Upstream has no text for these.
+        Socket::Ipv6 { l4: L4_RAW, .. } => out.extend_from_slice(b"<unknown>"),
+        Socket::Ipv6 { sip, sport, dip, dport, l4 } => match (mapped(&sip), mapped(&dip)) {
+            (Some(sip), Some(dip)) => pair_of(out, l4, sip, sport, dip, dport),
+            _ => pair_of(out, l4, sip, sport, dip, dport),
+        },
         Socket::Ipv4Server { ip, port, .. } => endpoint(out, ip, port),
         Socket::Ipv6Server { ip, port, .. } => endpoint(out, ip, port),
         Socket::None | Socket::Unix { .. } => {}
     }
 }
 
+/// Replaces `out` by the name of an IP socket of an fd list, whose transport does not matter.
+pub(crate) fn listed(out: &mut Vec<u8>, listed: &Socket) {
+    match *listed {
+        Socket::Ipv4 { sip, sport, dip, dport, .. } => {
+            out.clear();
+            pair(out, sip, sport, dip, dport);
+        }
+        Socket::Ipv6 { sip, sport, dip, dport, .. } => {
+            out.clear();
+            pair(out, sip, sport, dip, dport);
+        }
+        _ => socket(out, listed),
+    }
+}
+
 /// Replaces `out` by a tuple as text.
-pub(super) fn tuple(out: &mut Vec<u8>, tuple: &SockTuple<'_>) {
+pub(crate) fn tuple(out: &mut Vec<u8>, tuple: &SockTuple<'_>) {
     out.clear();
     match *tuple {
-        SockTuple::Unix {
-            source,
-            destination,
-            path,
-        } => {
+        SockTuple::Unix { source, destination, path } => {
             let _ = write!(out, "{source:x}->{destination:x}");
-            if !path.is_empty() {
-                out.push(b' ');
-                out.extend_from_slice(path);
-            }
+            out.push(b' ');
+            out.extend_from_slice(path);
         }
-        SockTuple::Ipv4 {
-            sip,
-            sport,
-            dip,
-            dport,
-        } => pair(out, sip, sport, dip, dport),
-        SockTuple::Ipv6 {
-            sip,
-            sport,
-            dip,
-            dport,
-        } => match (mapped(&sip), mapped(&dip)) {
+        SockTuple::Ipv4 { sip, sport, dip, dport } => pair(out, sip, sport, dip, dport),
+        SockTuple::Ipv6 { sip, sport, dip, dport } => match (mapped(&sip), mapped(&dip)) {
             (Some(s), Some(d)) => pair(out, s, sport, d, dport),
             _ => pair(out, sip, sport, dip, dport),
         },
@@ -123,7 +116,7 @@ pub(super) fn tuple(out: &mut Vec<u8>, tuple: &SockTuple<'_>) {
 }
 
 /// Replaces `out` by an address as text.
-pub(super) fn address(out: &mut Vec<u8>, address: &SockAddr<'_>) {
+pub(crate) fn address(out: &mut Vec<u8>, address: &SockAddr<'_>) {
     out.clear();
     match *address {
         SockAddr::Unix { path } => out.extend_from_slice(path),
@@ -140,7 +133,7 @@ pub(super) fn address(out: &mut Vec<u8>, address: &SockAddr<'_>) {
 
 /// The IPv4 address in a mapped IPv6 address. The all-zero address counts as mapped, as upstream
 /// has it.
-pub(super) fn mapped(ip: &[u8; 16]) -> Option<[u8; 4]> {
+pub(crate) fn mapped(ip: &[u8; 16]) -> Option<[u8; 4]> {
     match *ip {
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, a, b, c, d] => Some([a, b, c, d]),
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] => Some([0; 4]),

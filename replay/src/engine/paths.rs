@@ -104,11 +104,7 @@ mod tests {
             ("", "./dir/term", "dir/term"),
             ("/", "//dir//////term", "/dir/term"),
             ("../.../", "dir/././././../../.../term/", "../.../term"),
-            (
-                "../.../",
-                "/app/custom/dir/././././../../.../term/",
-                "/app/.../term",
-            ),
+            ("../.../", "/app/custom/dir/././././../../.../term/", "/app/.../term"),
             ("../.../", "/app/custom/dir/././././../../term/", "/app/term"),
             ("./app", "custom/term", "./appcustom/term"),
             ("/app", "custom/term", "/appcustom/term"),

@@ -20,12 +20,7 @@ pub(super) struct Pool {
 
 impl Pool {
     pub fn new(limit: usize) -> Self {
-        Pool {
-            recent: vec![Text::default(); RECENT],
-            used: 0,
-            limit,
-            refused: 0,
-        }
+        Pool { recent: vec![Text::default(); RECENT], used: 0, limit, refused: 0 }
     }
 
     pub fn used(&self) -> usize {
@@ -100,11 +95,6 @@ fn slot_of(bytes: &[u8]) -> usize {
     let (head, tail) = bytes.split_at(bytes.len().min(64));
     let tail = tail.get(tail.len().saturating_sub(64)..).unwrap_or(tail);
     let start = 0xCBF2_9CE4_8422_2325u64 ^ bytes.len() as u64;
-    let hash = head.iter().chain(tail).fold(start, |h, b| {
-        (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01B3)
-    });
-    usize::try_from((hash ^ (hash >> 32)) & 0xFFFF_FFFF)
-        .unwrap_or(0)
-        .checked_rem(RECENT)
-        .unwrap_or(0)
+    let hash = head.iter().chain(tail).fold(start, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01B3));
+    usize::try_from((hash ^ (hash >> 32)) & 0xFFFF_FFFF).unwrap_or(0).checked_rem(RECENT).unwrap_or(0)
 }

@@ -1,7 +1,7 @@
 //! The thread table: slots, groups, family links, fd tables.
 
 use super::pool::Pool;
-use super::{EngineLimits, Fd, Text, Thread};
+use super::{EngineLimits, Fd, FdKind, Text, Thread};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -154,6 +154,8 @@ impl Thread {
             exe_ino: 0,
             exe_ino_ctime: 0,
             exe_ino_mtime: 0,
+            ctime_to_clone_ns: 0,
+            pidns_to_ctime_ns: 0,
             pidns_init_start_ts: 0,
             clone_ts: 0,
             lastexec_ts: 0,
@@ -162,16 +164,7 @@ impl Thread {
     }
 
     fn texts(&self) -> [&Text; 8] {
-        [
-            &self.comm,
-            &self.exe,
-            &self.exepath,
-            &self.args,
-            &self.env,
-            &self.cgroups,
-            &self.root,
-            &self.cwd,
-        ]
+        [&self.comm, &self.exe, &self.exepath, &self.args, &self.env, &self.cgroups, &self.root, &self.cwd]
     }
 }
 
@@ -259,10 +252,6 @@ impl Table {
         self.find(tid).and_then(|s| self.get(s)).map(|s| &s.thread)
     }
 
-    pub fn len(&self) -> usize {
-        self.index.len()
-    }
-
     pub fn slots_by_tid(&self) -> impl Iterator<Item = (i64, u32)> + '_ {
         self.index.iter().map(|(tid, slot)| (*tid, *slot))
     }
@@ -297,14 +286,12 @@ impl Table {
         Some(slot)
     }
 
-    /// Takes a thread out: of the table, its group's list, its family. Children lose their parent.
+    /// Takes a thread out: of the table, its group, its family. Its children keep its tid as their
+    /// parent's, though there is none.
     pub fn erase(&mut self, slot: u32) {
         self.leave_parent(slot);
         while let Some(child) = self.get(slot).map(|s| s.child).filter(|c| *c != NONE) {
             self.leave_parent(child);
-            if let Some(c) = self.get_mut(child) {
-                c.thread.ptid = 0;
-            }
         }
         self.free_enter(slot);
         let Some(gone) = self.slots.get_mut(slot as usize).and_then(Option::take) else {
@@ -314,6 +301,9 @@ impl Table {
             && let Some(group) = self.groups.get_mut(&gone.group)
         {
             group.members.remove(&gone.seq);
+            if !gone.thread.is_dead() {
+                group.alive = group.alive.saturating_sub(1);
+            }
             if group.members.is_empty() {
                 self.groups.remove(&gone.group);
             }
@@ -472,31 +462,89 @@ impl Table {
 
     /// Adds or replaces an fd and makes it the last one of the thread.
     pub fn add_fd(&mut self, slot: u32, number: i64, fd: Fd) {
-        let max = self.max_fds;
-        let stored = match self.fds_mut(slot) {
-            Some((fds, pool)) => {
-                if let Some(old) = fds.get_mut(&number) {
-                    let old = std::mem::replace(old, fd);
-                    pool.release(&old.name);
-                    pool.release(&old.name_raw);
-                    true
-                } else if fds.len() < max && pool.take(FD_COST) {
-                    fds.insert(number, fd);
-                    true
-                } else {
-                    pool.release(&fd.name);
-                    pool.release(&fd.name_raw);
-                    false
-                }
-            }
-            None => false,
-        };
-        if !stored {
-            self.fds_refused = self.fds_refused.saturating_add(1);
+        if self.fd_owner(slot).is_none() {
+            self.release_fd(&fd);
             return;
         }
         if let Some(s) = self.get_mut(slot) {
             s.last_fd = number;
+        }
+        let max = self.max_fds;
+        if let Some((fds, pool)) = self.fds_mut(slot) {
+            if let Some(entry) = fds.get_mut(&number) {
+                let old = std::mem::replace(entry, fd);
+                self.release_fd(&old);
+                return;
+            }
+            if fds.len() < max && pool.take(FD_COST) {
+                fds.insert(number, fd);
+                return;
+            }
+        }
+        self.release_fd(&fd);
+        self.fds_refused = self.fds_refused.saturating_add(1);
+    }
+
+    /// Adds an fd to a thread's own table, whichever it uses.
+    pub fn add_own_fd(&mut self, slot: u32, number: i64, fd: Fd) {
+        let max = self.max_fds;
+        if let Some((s, pool)) = self.with_pool(slot) {
+            let fds = Arc::make_mut(&mut s.fds);
+            if let Some(entry) = fds.get_mut(&number) {
+                let old = std::mem::replace(entry, fd);
+                self.release_fd(&old);
+                return;
+            }
+            if fds.len() < max && pool.take(FD_COST) {
+                fds.insert(number, fd);
+                return;
+            }
+        }
+        self.release_fd(&fd);
+        self.fds_refused = self.fds_refused.saturating_add(1);
+    }
+
+    /// Applies a change to the fds of a kind in a thread's own table.
+    pub fn change_own_fds(&mut self, slot: u32, kind: FdKind, mut change: impl FnMut(&mut Fd, &mut Pool)) {
+        if let Some((s, pool)) = self.with_pool(slot)
+            && s.fds.values().any(|fd| fd.kind == kind)
+        {
+            for fd in Arc::make_mut(&mut s.fds).values_mut().filter(|fd| fd.kind == kind) {
+                change(fd, pool);
+            }
+        }
+    }
+
+    fn release_fd(&mut self, fd: &Fd) {
+        self.pool.release(&fd.name);
+        self.pool.release(&fd.name_raw);
+    }
+
+    /// Keeps the fds that a thread uses and that `keep` says.
+    pub fn retain_fds(&mut self, slot: u32, keep: impl Fn(i64, &Fd) -> bool) {
+        // A shared table is not copied for nothing.
+        if self.fds(slot).is_none_or(|fds| fds.iter().all(|(n, fd)| keep(*n, fd))) {
+            return;
+        }
+        if let Some((fds, pool)) = self.fds_mut(slot) {
+            fds.retain(|n, fd| {
+                let kept = keep(*n, fd);
+                if !kept {
+                    pool.give_back(FD_COST);
+                    pool.release(&fd.name);
+                    pool.release(&fd.name_raw);
+                }
+                kept
+            });
+        }
+    }
+
+    /// Applies a change to the fds that a thread uses.
+    pub fn change_fds(&mut self, slot: u32, change: impl Fn(i64, &mut Fd)) {
+        if let Some((fds, _)) = self.fds_mut(slot) {
+            for (n, fd) in fds {
+                change(*n, fd);
+            }
         }
     }
 
@@ -513,16 +561,9 @@ impl Table {
         }
     }
 
-    /// Gives `to` the fds that `from` uses.
-    pub fn copy_fds(&mut self, from: u32, to: u32) {
-        let Some(fds) = self
-            .fd_owner(from)
-            .and_then(|o| self.get(o))
-            .map(|s| s.fds.clone())
-        else {
-            return;
-        };
-        self.set_fds(to, fds);
+    /// The fds that a thread uses, to be shared with a new one.
+    pub fn share_fds(&self, slot: u32) -> Option<Arc<FdTable>> {
+        Some(self.get(self.fd_owner(slot)?)?.fds.clone())
     }
 
     /// Replaces a thread's own table.

@@ -53,6 +53,11 @@ pub struct Thread {
     pub exe_ino: u64,
     pub exe_ino_ctime: u64,
     pub exe_ino_mtime: u64,
+    /// From the last change of the executable's inode to the clone event; 0 unknown. Wraps around when the
+    /// inode is younger.
+    pub ctime_to_clone_ns: u64,
+    /// From the start of the pid namespace to the last change of the executable's inode; 0 unknown.
+    pub pidns_to_ctime_ns: u64,
     pub pidns_init_start_ts: u64,
     pub clone_ts: u64,
     pub lastexec_ts: u64,
