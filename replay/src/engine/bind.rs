@@ -19,6 +19,8 @@ pub struct Bound {
     pub fd: Option<i64>,
     /// Return value of a system call's exit.
     pub res: Option<i64>,
+    /// Whether the fd got another name by this event. A new fd had none before; a copy has its source's.
+    pub renamed: bool,
 }
 
 /// Which thread an event is bound to.
@@ -279,7 +281,15 @@ impl Engine {
             self.reset(event, plan, &mut cx);
         }
         if let Some(handler) = plan.handler {
-            handler(self, event, &mut cx);
+            if plan.shows_fd {
+                let before = cx.slot.zip(cx.fd).and_then(|(slot, fd)| self.table.fd(slot, fd));
+                let before = before.map(|fd| fd.name.clone()).unwrap_or_default();
+                handler(self, event, &mut cx);
+                let copied = event.event_type == id::SYSCALL_PIDFD_GETFD_X;
+                bound.renamed = !copied && self.last_name(&cx).is_some_and(|name| **name != *before);
+            } else {
+                handler(self, event, &mut cx);
+            }
         }
         // An event that is bound to no thread still shows the one of its tid.
         let Some(slot) = cx.slot.or_else(|| self.table.find_near(event.tid)) else {
@@ -294,6 +304,13 @@ impl Engine {
             bound.fd = plan.shows_fd.then_some(s.last_fd);
         }
         bound
+    }
+
+    /// Name of the fd that the event made or worked on.
+    fn last_name(&self, cx: &Cx) -> Option<&super::Text> {
+        let slot = cx.slot?;
+        let last = self.table.get(slot)?.last_fd;
+        self.table.fd(slot, last).map(|fd| &fd.name)
     }
 
     /// Section 4: last fd, pairing, stored enter event.

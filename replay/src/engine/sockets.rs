@@ -96,21 +96,12 @@ impl<A: Copy + PartialEq> Ends<A> {
         Ends { sip: self.dip, sport: self.dport, dip: self.sip, dport: self.sport }
     }
 
-    /// Takes over a tuple: the source always, the destination where it is not known or when told to.
-    /// `None` when it says nothing new.
-    fn updated(self, new: Self, zero: A, overwrite: bool) -> Option<Self> {
+    /// Takes over a tuple; `None` when it says nothing new.
+    fn updated(self, new: Self) -> Option<Self> {
         if new == self || new.swapped() == self {
             return None;
         }
-        let (take_ip, take_port) = (overwrite || self.dip == zero, overwrite || self.dport == 0);
-        let updated = Ends {
-            sip: new.sip,
-            sport: new.sport,
-            dip: if take_ip { new.dip } else { self.dip },
-            dport: if take_port { new.dport } else { self.dport },
-        };
-        // Where the destination is not known, "still not known" counts as news.
-        (updated != self || self.dip == zero || self.dport == 0).then_some(updated)
+        Some(new)
     }
 }
 
@@ -130,29 +121,29 @@ fn ends_v6(socket: &Socket) -> Ends<[u8; 16]> {
 }
 
 /// Sets an fd's ends; `false` when they were known. The transport stays.
-fn set_v4(fd: &mut Fd, new: Ends<[u8; 4]>, overwrite: bool) -> bool {
+fn set_v4(fd: &mut Fd, new: Ends<[u8; 4]>) -> bool {
     let (old, l4) = (ends_v4(&fd.socket), fd.socket.l4());
     fd.kind = FdKind::Ipv4;
-    let ends = old.updated(new, [0; 4], overwrite);
+    let ends = old.updated(new);
     let Ends { sip, sport, dip, dport } = ends.unwrap_or(old);
     fd.socket = Socket::Ipv4 { sip, sport, dip, dport, l4 };
     ends.is_some()
 }
 
-fn set_v6(fd: &mut Fd, new: Ends<[u8; 16]>, overwrite: bool) -> bool {
+fn set_v6(fd: &mut Fd, new: Ends<[u8; 16]>) -> bool {
     let (old, l4) = (ends_v6(&fd.socket), fd.socket.l4());
     fd.kind = FdKind::Ipv6;
-    let ends = old.updated(new, [0; 16], overwrite);
+    let ends = old.updated(new);
     let Ends { sip, sport, dip, dport } = ends.unwrap_or(old);
     fd.socket = Socket::Ipv6 { sip, sport, dip, dport, l4 };
     ends.is_some()
 }
 
 /// As [`set_v6`]; a pair of mapped addresses is one of IPv4.
-fn set_v6_or_mapped(fd: &mut Fd, new: Ends<[u8; 16]>, overwrite: bool) -> bool {
+fn set_v6_or_mapped(fd: &mut Fd, new: Ends<[u8; 16]>) -> bool {
     match (names::mapped(&new.sip), names::mapped(&new.dip)) {
-        (Some(sip), Some(dip)) => set_v4(fd, Ends { sip, sport: new.sport, dip, dport: new.dport }, overwrite),
-        _ => set_v6(fd, new, overwrite),
+        (Some(sip), Some(dip)) => set_v4(fd, Ends { sip, sport: new.sport, dip, dport: new.dport }),
+        _ => set_v6(fd, new),
     }
 }
 
@@ -201,8 +192,8 @@ fn complete(fd: &mut Fd, interfaces: &Interfaces) {
 /// Takes over the tuple of data sent or received; `false` when it says nothing new.
 fn take_tuple(fd: &mut Fd, tuple: &SockTuple<'_>, interfaces: &Interfaces) -> bool {
     let changed = match *tuple {
-        SockTuple::Ipv4 { sip, sport, dip, dport } => set_v4(fd, Ends { sip, sport, dip, dport }, false),
-        SockTuple::Ipv6 { sip, sport, dip, dport } => set_v6_or_mapped(fd, Ends { sip, sport, dip, dport }, false),
+        SockTuple::Ipv4 { sip, sport, dip, dport } => set_v4(fd, Ends { sip, sport, dip, dport }),
+        SockTuple::Ipv6 { sip, sport, dip, dport } => set_v6_or_mapped(fd, Ends { sip, sport, dip, dport }),
         SockTuple::Unix { source, destination, .. } => {
             fd.kind = FdKind::Unix;
             fd.socket = Socket::Unix { source, destination };
@@ -343,11 +334,11 @@ fn connect(engine: &mut Engine, event: &Event<'_>, cx: &mut Cx) {
             None => return,
             Some(SockTuple::Ipv4 { sip, sport, dip, dport }) => {
                 let (dip, dport) = asked_for((dip, dport), v4_of(seen), v4_of(wanted));
-                set_v4(fd, Ends { sip, sport, dip, dport }, true)
+                set_v4(fd, Ends { sip, sport, dip, dport })
             }
             Some(SockTuple::Ipv6 { sip, sport, dip, dport }) => {
                 let (dip, dport) = asked_for((dip, dport), v6_of(seen), v6_of(wanted));
-                set_v6_or_mapped(fd, Ends { sip, sport, dip, dport }, true)
+                set_v6_or_mapped(fd, Ends { sip, sport, dip, dport })
             }
             Some(SockTuple::Unix { source, destination, path }) if fd.kind == FdKind::Unix => {
                 let path = match (path_of(seen), path_of(wanted)) {
@@ -403,11 +394,11 @@ fn accept(engine: &mut Engine, event: &Event<'_>, cx: &mut Cx) {
     match tuple {
         SockTuple::Ipv4 { sip, sport, dip, dport } => {
             fd.socket = Socket::Ipv4 { sip: [0; 4], sport: 0, dip: [0; 4], dport: 0, l4: L4_TCP };
-            set_v4(&mut fd, Ends { sip, sport, dip, dport }, true);
+            set_v4(&mut fd, Ends { sip, sport, dip, dport });
         }
         SockTuple::Ipv6 { sip, sport, dip, dport } => {
             fd.socket = Socket::Ipv6 { sip: [0; 16], sport: 0, dip: [0; 16], dport: 0, l4: L4_TCP };
-            set_v6_or_mapped(&mut fd, Ends { sip, sport, dip, dport }, true);
+            set_v6_or_mapped(&mut fd, Ends { sip, sport, dip, dport });
         }
         SockTuple::Unix { source, destination, .. } => fd.socket = Socket::Unix { source, destination },
         SockTuple::Other { .. } => return,
@@ -531,14 +522,14 @@ fn is_known(fd: &Fd, tuple: &SockTuple<'_>) -> bool {
     match (*tuple, &fd.socket) {
         (SockTuple::Ipv4 { sip, sport, dip, dport }, Socket::Ipv4 { .. }) => {
             let (new, old) = (Ends { sip, sport, dip, dport }, ends_v4(&fd.socket));
-            old.updated(new, [0; 4], false).is_none()
+            old.updated(new).is_none()
         }
         (SockTuple::Ipv6 { sip, sport, dip, dport }, Socket::Ipv6 { .. }) => {
             if names::mapped(&sip).is_some() && names::mapped(&dip).is_some() {
                 return false;
             }
             let (new, old) = (Ends { sip, sport, dip, dport }, ends_v6(&fd.socket));
-            old.updated(new, [0; 16], false).is_none()
+            old.updated(new).is_none()
         }
         _ => false,
     }
