@@ -50,6 +50,13 @@ fn words(list: &[u8]) -> Value {
     text(&list.iter().map(|b| if *b == 0 { b' ' } else { *b }).collect::<Vec<_>>())
 }
 
+/// The field takes doubled slashes out; the state keeps what the program gave.
+fn single_slashes(path: &[u8]) -> Value {
+    let mut out = path.to_vec();
+    out.dedup_by(|a, b| *a == b'/' && *b == b'/');
+    text(&out)
+}
+
 fn type_name(kind: FdKind) -> Option<&'static str> {
     Some(match kind {
         FdKind::File | FdKind::FileV2 => "file",
@@ -150,7 +157,7 @@ const FIELDS: &[Field] = &[
     ("group.name", 1.0, |at| at.thread.and_then(|t| at.engine.group_name(t.gid).map(text))),
     ("fd.num", 1.0, |at| at.bound.fd.map(|fd| json!(fd))),
     ("fd.name", 1.0, |at| at.fd_or("", |fd| text(&fd.name))),
-    ("fd.nameraw", 1.0, |at| at.fd_or("", |fd| text(&fd.name_raw))),
+    ("fd.nameraw", 1.0, |at| at.fd_or("", |fd| single_slashes(&fd.name_raw))),
     ("fd.type", 1.0, |at| at.fd.and_then(|fd| type_name(fd.kind)).map(Value::from)),
     ("fd.typechar", 1.0, |at| at.fd_or("o", |fd| json!(fd.kind.type_char()))),
     ("fd.dev", 1.0, |at| at.fd(|fd| json!(format!("{:X}", fd.dev)))),
@@ -174,9 +181,6 @@ const FIELDS: &[Field] = &[
     }),
     ("proc.exe_ino.ctime_duration_proc_start", 1.0, |at| {
         at.thread.filter(|t| t.ctime_to_clone_ns != 0).map(|t| json!(t.ctime_to_clone_ns))
-    }),
-    ("proc.exe_ino.ctime_duration_pidns_start", 1.0, |at| {
-        at.thread.filter(|t| t.pidns_to_ctime_ns != 0).map(|t| json!(t.pidns_to_ctime_ns))
     }),
     ("proc.nchilds", 1.0, |at| {
         let alive = at.engine.alive_threads(at.thread?.pid);

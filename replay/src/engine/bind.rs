@@ -38,6 +38,7 @@ enum Binding {
 pub(super) type Handler = fn(&mut Engine, &Event<'_>, &mut Cx);
 
 /// All that is decided by the type of an event.
+#[allow(clippy::struct_excessive_bools)] // a row of a table
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     binding: Binding,

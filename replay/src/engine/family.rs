@@ -204,12 +204,11 @@ impl Engine {
             }
         }
         while let Some(child) = self.table.first_child(slot) {
-            match reaper.filter(|r| *r != child) {
-                Some(reaper) => self.table.adopt(child, reaper),
-                None => {
-                    self.table.leave_parent(child);
-                    self.set_ptid(child, 0);
-                }
+            if let Some(reaper) = reaper.filter(|r| *r != child) {
+                self.table.adopt(child, reaper);
+            } else {
+                self.table.leave_parent(child);
+                self.set_ptid(child, 0);
             }
         }
     }

@@ -187,8 +187,10 @@ impl Socket {
     /// Transport protocol number as above.
     pub fn l4(&self) -> u8 {
         match *self {
-            Socket::Ipv4 { l4, .. } | Socket::Ipv6 { l4, .. } => l4,
-            Socket::Ipv4Server { l4, .. } | Socket::Ipv6Server { l4, .. } => l4,
+            Socket::Ipv4 { l4, .. }
+            | Socket::Ipv6 { l4, .. }
+            | Socket::Ipv4Server { l4, .. }
+            | Socket::Ipv6Server { l4, .. } => l4,
             Socket::None | Socket::Unix { .. } => 0,
         }
     }

@@ -331,7 +331,6 @@ fn connect(engine: &mut Engine, event: &Event<'_>, cx: &mut Cx) {
             return;
         }
         let changed = match ends {
-            None => return,
             Some(SockTuple::Ipv4 { sip, sport, dip, dport }) => {
                 let (dip, dport) = asked_for((dip, dport), v4_of(seen), v4_of(wanted));
                 set_v4(fd, Ends { sip, sport, dip, dport })
@@ -353,7 +352,7 @@ fn connect(engine: &mut Engine, event: &Event<'_>, cx: &mut Cx) {
                 }
                 return;
             }
-            Some(_) => return,
+            _ => return,
         };
         if changed && fd.flags & Fd::ROLE_SERVER != 0 && fd.is_ipv4_of(L4_UDP) {
             swap(fd);
@@ -509,10 +508,9 @@ impl Engine {
             }
         }
         match (bound, client) {
-            (false, _) => Fd::ROLE_CLIENT,
             (true, false) => Fd::ROLE_SERVER,
             (true, true) if incoming => Fd::ROLE_SERVER,
-            (true, true) => Fd::ROLE_CLIENT,
+            _ => Fd::ROLE_CLIENT,
         }
     }
 }

@@ -7,7 +7,7 @@ pub type Text = Arc<[u8]>;
 
 /// A thread. Ids are -1 where unknown, times are ns since the epoch and 0 where unknown.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)] // the format's own names
+#[allow(missing_docs, clippy::struct_excessive_bools)] // the format's own names
 pub struct Thread {
     pub tid: i64,
     pub pid: i64,

@@ -36,7 +36,7 @@ type Key = (Text, u32);
 
 #[derive(Debug)]
 pub(super) struct Users {
-    users: BTreeMap<Key, User>,
+    people: BTreeMap<Key, User>,
     groups: BTreeMap<Key, Group>,
     machine: Text,
     /// Who 0 is as long as nobody says.
@@ -48,7 +48,7 @@ impl Default for Users {
     fn default() -> Self {
         let text = |s: &[u8]| Text::from(s);
         Users {
-            users: BTreeMap::new(),
+            people: BTreeMap::new(),
             groups: BTreeMap::new(),
             machine: Text::default(),
             root: User { uid: 0, gid: 0, name: text(b"root"), home: text(b"/root"), shell: text(b"<NA>") },
@@ -84,14 +84,14 @@ impl Users {
             return;
         }
         let key = (pool.text(container), uid);
-        if let Some(user) = self.users.get_mut(&key) {
+        if let Some(user) = self.people.get_mut(&key) {
             // Upstream leaves the group of a user that it knows already.
             pool.set(&mut user.name, cut(name));
             pool.set(&mut user.home, home);
             pool.set(&mut user.shell, shell);
         } else if pool.take(COST) {
             let user = User { uid, gid, name: pool.text(cut(name)), home: pool.text(home), shell: pool.text(shell) };
-            self.users.insert(key, user);
+            self.people.insert(key, user);
         }
     }
 
@@ -108,7 +108,7 @@ impl Users {
     }
 
     pub fn remove_user(&mut self, container: &[u8], uid: u32, pool: &mut Pool) {
-        if let Some(((container, _), user)) = self.users.remove_entry(&(pool.text(container), uid)) {
+        if let Some(((container, _), user)) = self.people.remove_entry(&(pool.text(container), uid)) {
             for text in [&container, &user.name, &user.home, &user.shell] {
                 pool.release(text);
             }
@@ -126,7 +126,7 @@ impl Users {
 
     /// A user of the machine.
     pub fn user(&self, uid: u32) -> Option<&User> {
-        self.users.get(&(self.machine.clone(), uid)).or_else(|| (uid == 0).then_some(&self.root))
+        self.people.get(&(self.machine.clone(), uid)).or_else(|| (uid == 0).then_some(&self.root))
     }
 
     /// A group of the machine.
@@ -136,7 +136,7 @@ impl Users {
 
     /// A user of a container.
     pub fn user_in(&self, container: &[u8], uid: u32) -> Option<&User> {
-        self.users.get(&(Text::from(container), uid))
+        self.people.get(&(Text::from(container), uid))
     }
 }
 
