@@ -182,6 +182,9 @@ const FIELDS: &[Field] = &[
     ("proc.exe_ino.ctime_duration_proc_start", 1.0, |at| {
         at.thread.filter(|t| t.ctime_to_clone_ns != 0).map(|t| json!(t.ctime_to_clone_ns))
     }),
+    ("proc.pidns_init_start_ts", 1.0, |at| {
+        at.thread.filter(|t| t.pidns_init_start_ts != 0).map(|t| json!(t.pidns_init_start_ts))
+    }),
     ("proc.nchilds", 1.0, |at| {
         let alive = at.engine.alive_threads(at.thread?.pid);
         let leader = at.main().is_some_and(|t| !t.is_dead());
@@ -231,6 +234,11 @@ fn compare(name: &str, shared: &std::path::Path, shares: &mut BTreeMap<&'static 
         let no_fd = at.fd.is_none() && wanted.get("fd.type").is_none_or(|t| t == "<NA>");
         for (field, _, value) in FIELDS {
             if no_fd && matches!(*field, "fd.name" | "fd.nameraw" | "fd.typechar") {
+                continue;
+            }
+            if *field == "proc.pidns_init_start_ts" && name.ends_with("_2026") {
+                // The goldens of these captures lack the field altogether: the machine's boot time was
+                // replaced in them.
                 continue;
             }
             let mut theirs = known(wanted.get(field).cloned());
