@@ -33,12 +33,9 @@ fn opened_files() {
 fn paths_from_directories() {
     let mut w = World::new();
     open(&mut w, 4, "/data", 1024);
-    for (dirfd, path, wanted) in [
-        (4, "a/./b", "/data/a/b"),
-        (4, "/abs", "/abs"),
-        (-100, "x", "/root/x"),
-        (77, "a/b", "<UNKNOWN>a/b"),
-    ] {
+    for (dirfd, path, wanted) in
+        [(4, "a/./b", "/data/a/b"), (4, "/abs", "/abs"), (-100, "x", "/root/x"), (77, "a/b", "<UNKNOWN>a/b")]
+    {
         let params = Params::new().i64(9).i64(dirfd).str(path).u32(0).u32(0).u32(0).u64(0);
         w.event(1, id::SYSCALL_OPENAT_2_X, &params);
         assert_eq!(w.name(9), wanted);

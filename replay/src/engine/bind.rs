@@ -299,8 +299,7 @@ impl Engine {
         if plan.is_exit && cx.slot.is_some() {
             self.table.free_enter(slot);
         }
-        if let Some(s) = self.table.get_mut(slot) {
-            s.thread.last_fd = s.last_fd;
+        if let Some(s) = self.table.get(slot) {
             bound.thread = true;
             bound.fd = plan.shows_fd.then_some(s.last_fd);
         }
@@ -382,8 +381,8 @@ impl Engine {
     /// Binds an event for showing it only.
     pub(super) fn bind_recorded(&mut self, event: &Event<'_>) -> Bound {
         let mut bound = Bound { tid: event.tid, ..Bound::default() };
-        let (Some(slot), Some(plan)) = (self.table.find_near(event.tid), self.plans.get(usize::from(event.event_type)))
-        else {
+        let known = self.table.find_near(event.tid).is_some();
+        let Some(plan) = self.plans.get(usize::from(event.event_type)).filter(|_| known) else {
             return bound;
         };
         let mut fd = -1;
@@ -393,11 +392,8 @@ impl Engine {
         {
             fd = n;
         }
-        if let Some(s) = self.table.get_mut(slot) {
-            s.thread.last_fd = fd;
-            bound.thread = true;
-            bound.fd = plan.shows_fd.then_some(fd);
-        }
+        bound.thread = true;
+        bound.fd = plan.shows_fd.then_some(fd);
         bound
     }
 }

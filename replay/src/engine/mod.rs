@@ -9,6 +9,7 @@ mod clone;
 mod exec;
 mod family;
 mod fd;
+mod fdtable;
 mod files;
 mod lists;
 pub(crate) mod names;
@@ -18,6 +19,7 @@ mod process;
 mod sockets;
 mod table;
 mod thread;
+mod tuples;
 mod users;
 
 pub use bind::Bound;

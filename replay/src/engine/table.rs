@@ -1,7 +1,7 @@
 //! The thread table: slots, groups, family links, fd tables.
 
 use super::pool::Pool;
-use super::{EngineLimits, Fd, FdKind, Text, Thread};
+use super::{EngineLimits, Fd, Text, Thread};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ pub(super) type FdTable = BTreeMap<i64, Fd>;
 
 /// Rough bytes of an entry beside its strings.
 const THREAD_COST: usize = size_of::<Slot>() + 400;
-const FD_COST: usize = size_of::<Fd>() + 32;
+pub(super) const FD_COST: usize = size_of::<Fd>() + 32;
 
 /// No slot.
 pub(super) const NONE: u32 = u32::MAX;
@@ -56,7 +56,7 @@ pub(super) struct Slot {
     next: u32,
     prev: u32,
     pub children: u32,
-    /// Upstream's last fd; [`Thread::last_fd`] is what was shown last.
+    /// The fd of the thread's last event, -1 none.
     pub last_fd: i64,
     pub last_enter: u16,
     pub enter: Option<Box<Enter>>,
@@ -159,7 +159,6 @@ impl Thread {
             pidns_init_start_ts: 0,
             clone_ts: 0,
             lastexec_ts: 0,
-            last_fd: -1,
         }
     }
 
@@ -180,7 +179,7 @@ pub(super) struct Table {
     next_seq: i64,
     pub pool: Pool,
     max_threads: usize,
-    max_fds: usize,
+    pub(super) max_fds: usize,
     /// Threads not stored because the table was full.
     pub threads_refused: u64,
     /// Fds not stored because a table was full.
@@ -317,7 +316,7 @@ impl Table {
         self.drop_fds(gone.fds);
     }
 
-    fn drop_fds(&mut self, fds: Arc<FdTable>) {
+    pub(super) fn drop_fds(&mut self, fds: Arc<FdTable>) {
         if let Some(fds) = Arc::into_inner(fds) {
             for fd in fds.values() {
                 self.pool.give_back(FD_COST);
@@ -413,164 +412,5 @@ impl Table {
         let (_, first) = self.groups.get(&s.group)?.members.first_key_value()?;
         let main = self.find(*first)?;
         self.get(main)?.thread.is_main().then_some(main)
-    }
-
-    // ---- fds ----
-
-    /// The slot whose fd table a thread uses.
-    #[inline]
-    pub fn fd_owner(&self, slot: u32) -> Option<u32> {
-        if self.get(slot)?.thread.flags & cl::FILES == 0 {
-            return Some(slot);
-        }
-        self.main_of(slot)
-    }
-
-    #[inline]
-    pub fn fd(&self, slot: u32, fd: i64) -> Option<&Fd> {
-        if fd < 0 {
-            return None;
-        }
-        self.get(self.fd_owner(slot)?)?.fds.get(&fd)
-    }
-
-    pub fn fds(&self, slot: u32) -> Option<&FdTable> {
-        Some(&*self.get(self.fd_owner(slot)?)?.fds)
-    }
-
-    /// The table that a thread uses, to be changed; a table shared since a fork is copied first.
-    pub fn fds_mut(&mut self, slot: u32) -> Option<(&mut FdTable, &mut Pool)> {
-        let owner = self.fd_owner(slot)?;
-        let (s, pool) = self.with_pool(owner)?;
-        if Arc::get_mut(&mut s.fds).is_none() && !pool.take(s.fds.len().saturating_mul(FD_COST)) {
-            return None;
-        }
-        Some((Arc::make_mut(&mut s.fds), pool))
-    }
-
-    /// Applies a change to an fd that exists.
-    pub fn change_fd(&mut self, slot: u32, fd: i64, change: impl FnOnce(&mut Fd, &mut Pool)) {
-        if self.fd(slot, fd).is_none() {
-            return;
-        }
-        if let Some((fds, pool)) = self.fds_mut(slot)
-            && let Some(entry) = fds.get_mut(&fd)
-        {
-            change(entry, pool);
-        }
-    }
-
-    /// Adds or replaces an fd and makes it the last one of the thread.
-    pub fn add_fd(&mut self, slot: u32, number: i64, fd: Fd) {
-        if self.fd_owner(slot).is_none() {
-            self.release_fd(&fd);
-            return;
-        }
-        if let Some(s) = self.get_mut(slot) {
-            s.last_fd = number;
-        }
-        let max = self.max_fds;
-        if let Some((fds, pool)) = self.fds_mut(slot) {
-            if let Some(entry) = fds.get_mut(&number) {
-                let old = std::mem::replace(entry, fd);
-                self.release_fd(&old);
-                return;
-            }
-            if fds.len() < max && pool.take(FD_COST) {
-                fds.insert(number, fd);
-                return;
-            }
-        }
-        self.release_fd(&fd);
-        self.fds_refused = self.fds_refused.saturating_add(1);
-    }
-
-    /// Adds an fd to a thread's own table, whichever it uses.
-    pub fn add_own_fd(&mut self, slot: u32, number: i64, fd: Fd) {
-        let max = self.max_fds;
-        if let Some((s, pool)) = self.with_pool(slot) {
-            let fds = Arc::make_mut(&mut s.fds);
-            if let Some(entry) = fds.get_mut(&number) {
-                let old = std::mem::replace(entry, fd);
-                self.release_fd(&old);
-                return;
-            }
-            if fds.len() < max && pool.take(FD_COST) {
-                fds.insert(number, fd);
-                return;
-            }
-        }
-        self.release_fd(&fd);
-        self.fds_refused = self.fds_refused.saturating_add(1);
-    }
-
-    /// Applies a change to the fds of a kind in a thread's own table.
-    pub fn change_own_fds(&mut self, slot: u32, kind: FdKind, mut change: impl FnMut(&mut Fd, &mut Pool)) {
-        if let Some((s, pool)) = self.with_pool(slot)
-            && s.fds.values().any(|fd| fd.kind == kind)
-        {
-            for fd in Arc::make_mut(&mut s.fds).values_mut().filter(|fd| fd.kind == kind) {
-                change(fd, pool);
-            }
-        }
-    }
-
-    fn release_fd(&mut self, fd: &Fd) {
-        self.pool.release(&fd.name);
-        self.pool.release(&fd.name_raw);
-    }
-
-    /// Keeps the fds that a thread uses and that `keep` says.
-    pub fn retain_fds(&mut self, slot: u32, keep: impl Fn(i64, &Fd) -> bool) {
-        // A shared table is not copied for nothing.
-        if self.fds(slot).is_none_or(|fds| fds.iter().all(|(n, fd)| keep(*n, fd))) {
-            return;
-        }
-        if let Some((fds, pool)) = self.fds_mut(slot) {
-            fds.retain(|n, fd| {
-                let kept = keep(*n, fd);
-                if !kept {
-                    pool.give_back(FD_COST);
-                    pool.release(&fd.name);
-                    pool.release(&fd.name_raw);
-                }
-                kept
-            });
-        }
-    }
-
-    /// Applies a change to the fds that a thread uses.
-    pub fn change_fds(&mut self, slot: u32, change: impl Fn(i64, &mut Fd)) {
-        if let Some((fds, _)) = self.fds_mut(slot) {
-            for (n, fd) in fds {
-                change(*n, fd);
-            }
-        }
-    }
-
-    pub fn remove_fd(&mut self, slot: u32, number: i64) {
-        if self.fd(slot, number).is_none() {
-            return;
-        }
-        if let Some((fds, pool)) = self.fds_mut(slot)
-            && let Some(old) = fds.remove(&number)
-        {
-            pool.give_back(FD_COST);
-            pool.release(&old.name);
-            pool.release(&old.name_raw);
-        }
-    }
-
-    /// The fds that a thread uses, to be shared with a new one.
-    pub fn share_fds(&self, slot: u32) -> Option<Arc<FdTable>> {
-        Some(self.get(self.fd_owner(slot)?)?.fds.clone())
-    }
-
-    /// Replaces a thread's own table.
-    pub fn set_fds(&mut self, slot: u32, fds: Arc<FdTable>) {
-        if let Some(s) = self.get_mut(slot) {
-            let old = std::mem::replace(&mut s.fds, fds);
-            self.drop_fds(old);
-        }
     }
 }

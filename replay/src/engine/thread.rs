@@ -61,6 +61,4 @@ pub struct Thread {
     pub pidns_init_start_ts: u64,
     pub clone_ts: u64,
     pub lastexec_ts: u64,
-    /// The fd of the event at hand, -1 none.
-    pub last_fd: i64,
 }
