@@ -288,6 +288,7 @@ impl Engine {
                 handler(self, event, &mut cx);
                 let copied = event.event_type == id::SYSCALL_PIDFD_GETFD_X;
                 bound.renamed = !copied && self.last_name(&cx).is_some_and(|name| **name != *before);
+                self.table.pool.release(before);
             } else {
                 handler(self, event, &mut cx);
             }

@@ -158,7 +158,10 @@ impl Engine {
         self.describe(event, &mut child);
         if trusted {
             inherit(&mut child, &from);
-        } else {
+        }
+        // Not held while the originals are replaced: the account of memory goes by who is last.
+        drop(from);
+        if !trusted {
             self.copy_names(caller, &child);
         }
         self.enrol(child, fds);

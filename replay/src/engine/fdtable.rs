@@ -2,7 +2,7 @@
 
 use super::pool::Pool;
 use super::table::{FD_COST, FdTable, Table, cl};
-use super::{Fd, FdKind};
+use super::{Fd, FdKind, Text};
 use std::sync::Arc;
 
 impl Table {
@@ -27,10 +27,16 @@ impl Table {
         Some(&*self.get(self.fd_owner(slot)?)?.fds)
     }
 
-    /// The table that a thread uses, to be changed; a table shared since a fork is copied first.
+    /// The table that a thread uses, to be changed.
     pub fn fds_mut(&mut self, slot: u32) -> Option<(&mut FdTable, &mut Pool)> {
         let owner = self.fd_owner(slot)?;
-        let (s, pool) = self.with_pool(owner)?;
+        self.own_fds_mut(owner)
+    }
+
+    /// A thread's own table, to be changed; a table shared since a fork is copied first, if the budget
+    /// allows.
+    fn own_fds_mut(&mut self, slot: u32) -> Option<(&mut FdTable, &mut Pool)> {
+        let (s, pool) = self.with_pool(slot)?;
         if Arc::get_mut(&mut s.fds).is_none() && !pool.take(s.fds.len().saturating_mul(FD_COST)) {
             return None;
         }
@@ -52,7 +58,7 @@ impl Table {
     /// Adds or replaces an fd and makes it the last one of the thread.
     pub fn add_fd(&mut self, slot: u32, number: i64, fd: Fd) {
         if self.fd_owner(slot).is_none() {
-            self.release_fd(&fd);
+            self.pool.release_fd(fd);
             return;
         }
         if let Some(s) = self.get_mut(slot) {
@@ -62,7 +68,7 @@ impl Table {
         if let Some((fds, pool)) = self.fds_mut(slot) {
             if let Some(entry) = fds.get_mut(&number) {
                 let old = std::mem::replace(entry, fd);
-                self.release_fd(&old);
+                pool.release_fd(old);
                 return;
             }
             if fds.len() < max && pool.take(FD_COST) {
@@ -70,18 +76,17 @@ impl Table {
                 return;
             }
         }
-        self.release_fd(&fd);
+        self.pool.release_fd(fd);
         self.fds_refused = self.fds_refused.saturating_add(1);
     }
 
     /// Adds an fd to a thread's own table, whichever it uses.
     pub fn add_own_fd(&mut self, slot: u32, number: i64, fd: Fd) {
         let max = self.max_fds;
-        if let Some((s, pool)) = self.with_pool(slot) {
-            let fds = Arc::make_mut(&mut s.fds);
+        if let Some((fds, pool)) = self.own_fds_mut(slot) {
             if let Some(entry) = fds.get_mut(&number) {
                 let old = std::mem::replace(entry, fd);
-                self.release_fd(&old);
+                pool.release_fd(old);
                 return;
             }
             if fds.len() < max && pool.take(FD_COST) {
@@ -89,24 +94,18 @@ impl Table {
                 return;
             }
         }
-        self.release_fd(&fd);
+        self.pool.release_fd(fd);
         self.fds_refused = self.fds_refused.saturating_add(1);
     }
 
     /// Applies a change to the fds of a kind in a thread's own table.
     pub fn change_own_fds(&mut self, slot: u32, kind: FdKind, mut change: impl FnMut(&mut Fd, &mut Pool)) {
-        if let Some((s, pool)) = self.with_pool(slot)
-            && s.fds.values().any(|fd| fd.kind == kind)
-        {
-            for fd in Arc::make_mut(&mut s.fds).values_mut().filter(|fd| fd.kind == kind) {
+        let any = self.get(slot).is_some_and(|s| s.fds.values().any(|fd| fd.kind == kind));
+        if any && let Some((fds, pool)) = self.own_fds_mut(slot) {
+            for fd in fds.values_mut().filter(|fd| fd.kind == kind) {
                 change(fd, pool);
             }
         }
-    }
-
-    fn release_fd(&mut self, fd: &Fd) {
-        self.pool.release(&fd.name);
-        self.pool.release(&fd.name_raw);
     }
 
     /// Keeps the fds that a thread uses and that `keep` says.
@@ -120,8 +119,8 @@ impl Table {
                 let kept = keep(*n, fd);
                 if !kept {
                     pool.give_back(FD_COST);
-                    pool.release(&fd.name);
-                    pool.release(&fd.name_raw);
+                    pool.put(&mut fd.name, Text::default());
+                    pool.put(&mut fd.name_raw, Text::default());
                 }
                 kept
             });
@@ -145,8 +144,7 @@ impl Table {
             && let Some(old) = fds.remove(&number)
         {
             pool.give_back(FD_COST);
-            pool.release(&old.name);
-            pool.release(&old.name_raw);
+            pool.release_fd(old);
         }
     }
 

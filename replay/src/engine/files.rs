@@ -403,6 +403,7 @@ impl Engine {
         if cwd.last() != Some(&b'/') {
             cwd.push(b'/');
         }
+        self.table.pool.release(base);
         if let Some((s, pool)) = self.table.with_pool(main) {
             pool.set(&mut s.thread.cwd, &cwd);
         }

@@ -179,6 +179,10 @@ impl Engine {
                 let Socket::Ipv4 { sip, sport, dip, dport, l4 } = fd.socket else {
                     return;
                 };
+                if fd.flags & Fd::FROM_LIST == 0 || !fd.has_no_role() {
+                    // Of an event, or of a list before: another list in the middle of a section.
+                    return;
+                }
                 if !ports.contains(&sport) {
                     fd.flags |= Fd::ROLE_CLIENT;
                     return;

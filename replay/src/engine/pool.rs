@@ -1,6 +1,6 @@
 //! Strings of the state, and how much memory all of the state takes.
 
-use super::Text;
+use super::{Fd, Text};
 
 /// Recently made strings, by a hash of their bytes: equal ones share memory.
 const RECENT: usize = 4096;
@@ -59,7 +59,7 @@ impl Pool {
         let text = Text::from(bytes);
         if let Some(slot) = self.recent.get_mut(at) {
             let old = std::mem::replace(slot, text.clone());
-            self.release(&old);
+            self.release(old);
         }
         text
     }
@@ -75,14 +75,22 @@ impl Pool {
     /// Replaces a string of the state by another one of it.
     pub fn put(&mut self, slot: &mut Text, new: Text) {
         let old = std::mem::replace(slot, new);
-        self.release(&old);
+        self.release(old);
     }
 
-    /// Notes that a user of the string is about to let go of it.
-    pub fn release(&mut self, text: &Text) {
-        if !text.is_empty() && std::sync::Arc::strong_count(text) == 1 {
-            self.give_back(cost(text));
+    /// Lets go of a string. The last one who does gives its memory back; who drops a string otherwise must
+    /// know that it is not the last.
+    pub fn release(&mut self, text: Text) {
+        if !text.is_empty() && std::sync::Arc::strong_count(&text) == 1 {
+            self.give_back(cost(&text));
         }
+        drop(text);
+    }
+
+    /// Lets go of an fd's strings, which are often one and the same.
+    pub fn release_fd(&mut self, fd: Fd) {
+        self.release(fd.name);
+        self.release(fd.name_raw);
     }
 }
 

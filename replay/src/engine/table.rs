@@ -162,8 +162,8 @@ impl Thread {
         }
     }
 
-    fn texts(&self) -> [&Text; 8] {
-        [&self.comm, &self.exe, &self.exepath, &self.args, &self.env, &self.cgroups, &self.root, &self.cwd]
+    fn into_texts(self) -> [Text; 8] {
+        [self.comm, self.exe, self.exepath, self.args, self.env, self.cgroups, self.root, self.cwd]
     }
 }
 
@@ -264,7 +264,7 @@ impl Table {
         }
         if self.index.len() >= self.max_threads || !self.pool.take(THREAD_COST) {
             self.threads_refused = self.threads_refused.saturating_add(1);
-            for text in thread.texts() {
+            for text in thread.into_texts() {
                 self.pool.release(text);
             }
             return None;
@@ -310,18 +310,18 @@ impl Table {
         self.index.remove(&gone.thread.tid);
         self.free.push(slot);
         self.pool.give_back(THREAD_COST);
-        for text in gone.thread.texts() {
+        let Slot { thread, fds, .. } = *gone;
+        for text in thread.into_texts() {
             self.pool.release(text);
         }
-        self.drop_fds(gone.fds);
+        self.drop_fds(fds);
     }
 
     pub(super) fn drop_fds(&mut self, fds: Arc<FdTable>) {
         if let Some(fds) = Arc::into_inner(fds) {
-            for fd in fds.values() {
+            for fd in fds.into_values() {
                 self.pool.give_back(FD_COST);
-                self.pool.release(&fd.name);
-                self.pool.release(&fd.name_raw);
+                self.pool.release_fd(fd);
             }
         }
     }

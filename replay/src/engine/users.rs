@@ -66,6 +66,12 @@ fn cut(name: &[u8]) -> &[u8] {
     name.get(..MAX_NAME).unwrap_or(name)
 }
 
+/// The key of an entry to be made; `None` when there is no memory for the container's id.
+fn key(container: &[u8], number: u32, pool: &mut Pool) -> Option<Key> {
+    let text = pool.text(container);
+    (text.len() == container.len()).then_some((text, number))
+}
+
 impl Users {
     pub fn load(&mut self, list: users::Users<'_>, pool: &mut Pool) {
         for entry in list.map_while(Result::ok) {
@@ -83,7 +89,9 @@ impl Users {
         if is_service_line(name) {
             return;
         }
-        let key = (pool.text(container), uid);
+        let Some(key) = key(container, uid, pool) else {
+            return;
+        };
         if let Some(user) = self.people.get_mut(&key) {
             // Upstream leaves the group of a user that it knows already.
             pool.set(&mut user.name, cut(name));
@@ -99,7 +107,9 @@ impl Users {
         if is_service_line(name) {
             return;
         }
-        let key = (pool.text(container), gid);
+        let Some(key) = key(container, gid, pool) else {
+            return;
+        };
         if let Some(group) = self.groups.get_mut(&key) {
             pool.set(&mut group.name, cut(name));
         } else if pool.take(COST) {
@@ -108,8 +118,8 @@ impl Users {
     }
 
     pub fn remove_user(&mut self, container: &[u8], uid: u32, pool: &mut Pool) {
-        if let Some(((container, _), user)) = self.people.remove_entry(&(pool.text(container), uid)) {
-            for text in [&container, &user.name, &user.home, &user.shell] {
+        if let Some(((container, _), user)) = self.people.remove_entry(&(Text::from(container), uid)) {
+            for text in [container, user.name, user.home, user.shell] {
                 pool.release(text);
             }
             pool.give_back(COST);
@@ -117,9 +127,9 @@ impl Users {
     }
 
     pub fn remove_group(&mut self, container: &[u8], gid: u32, pool: &mut Pool) {
-        if let Some(((container, _), group)) = self.groups.remove_entry(&(pool.text(container), gid)) {
-            pool.release(&container);
-            pool.release(&group.name);
+        if let Some(((container, _), group)) = self.groups.remove_entry(&(Text::from(container), gid)) {
+            pool.release(container);
+            pool.release(group.name);
             pool.give_back(COST);
         }
     }
