@@ -1,0 +1,237 @@
+//! The command line: flags and help. Nothing is opened here.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Record, read, convert and check .scap captures.
+#[derive(Debug, Parser)]
+#[command(
+    name = "scapkit",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = "Exit status: 0 done; 1 done but the answer is no (damage found); 2 could not do it.\n\
+                  FILE may be - for standard input. Compression of input is detected by content."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub color: Color,
+    /// Worker threads for compression [default: all cores]
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Stop at the first damage, with status 1
+    #[arg(long, global = true)]
+    pub strict: bool,
+    /// Change a limit on what a file may declare: max-block, max-list-entries, max-string,
+    /// max-frame-plain, max-expansion (suffixes K, M, G)
+    #[arg(long = "limit", global = true, value_name = "NAME=N")]
+    pub limits: Vec<String>,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Info(Info),
+    Convert(Convert),
+    Verify(Verify),
+    Completions(Completions),
+    Man(Man),
+}
+
+/// Show what a capture is: format, machine, time span, events, damage
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    scapkit info incident.scap\n  \
+    scapkit info --json *.scap | jq .events.count\n  \
+    zstd -dc big.scap.zst | scapkit info -")]
+pub struct Info {
+    /// Captures
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// One JSON object per file and line
+    #[arg(long)]
+    pub json: bool,
+    /// Add what needs the state engine: processes, threads and open files at the end
+    #[arg(long)]
+    pub full: bool,
+}
+
+/// Print events, one per line
+#[derive(Debug, Args)]
+#[command(after_help = "T is an event time: 2026-11-23T10:00:00.5Z, 10:00:00.5 (in the capture's first day),\n\
+    +1.5s from the start, or nanoseconds.\n\n\
+    Examples:\n  \
+    scapkit read incident.scap | less\n  \
+    scapkit read incident.scap --from +1s --to +1.5s\n  \
+    scapkit read incident.scap -n 20 -p '%evt.time %proc.cmdline'\n  \
+    scapkit read --json incident.scap | jq 'select(.[\"evt.type\"]==\"execve\")'\n  \
+    scapkit read growing.scap --follow")]
+pub struct Read {
+    /// Captures, read one after another
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Output format, as sysdig's -p
+    #[arg(short = 'p', long = "print", value_name = "FORMAT")]
+    pub print: Option<String>,
+    /// One JSON object per event and line
+    #[arg(short = 'j', long)]
+    pub json: bool,
+    /// Stop after N events
+    #[arg(short = 'n', long, value_name = "N")]
+    pub number: Option<u64>,
+    /// First time to show (inclusive)
+    #[arg(long, value_name = "T")]
+    pub from: Option<String>,
+    /// Last time to show (inclusive)
+    #[arg(long, value_name = "T")]
+    pub to: Option<String>,
+    /// Events as the file has them, or upgraded to today's schema
+    #[arg(long, value_enum, default_value_t = View::Recorded)]
+    pub view: View,
+    /// Time shown: h time of day, a seconds since the epoch, r since the first event, d between
+    /// enter and exit, D since the previous event
+    #[arg(short = 't', long = "time", value_enum, default_value_t = Time::H, value_name = "MODE", hide_possible_values = true)]
+    pub time: Time,
+    /// Print buffers as text only
+    #[arg(short = 'A', long, conflicts_with = "hex")]
+    pub ascii: bool,
+    /// Print buffers as hex and ASCII
+    #[arg(short = 'X', long)]
+    pub hex: bool,
+    /// Show internal events too: drop, scapevent, procinfo, infrastructure, container
+    #[arg(long)]
+    pub all: bool,
+    /// Wait for more when the end is reached
+    #[arg(short = 'f', long)]
+    pub follow: bool,
+    /// Time zone for times of day
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub tz: String,
+}
+
+/// How events are shown and numbered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum View {
+    /// As the file has them, enter and exit, numbered as sysdig does
+    Recorded,
+    /// Upgraded to today's schema, numbered as libs does
+    Current,
+}
+
+/// Time modes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Time {
+    #[value(name = "h")]
+    H,
+    #[value(name = "a")]
+    A,
+    #[value(name = "r")]
+    R,
+    #[value(name = "d")]
+    D,
+    #[value(name = "D")]
+    Delta,
+}
+
+/// Rewrite a capture: other compression, other profile
+#[derive(Debug, Args)]
+#[command(after_help = "The suffix of OUT decides the compression (.gz, .zst); else it is the input's.\n\
+    New files are created with mode 0600.\n\n\
+    Profiles:\n  \
+    asis       blocks byte for byte\n  \
+    modern     what libs writes today, events upgraded\n  \
+    universal  what sysdig 0.29.3, libs and Wireshark 4.0 all read\n\n\
+    Examples:\n  \
+    scapkit convert trace.scap trace.scap.zst\n  \
+    scapkit convert trace.scap.zst - --compress none | sysdig -r /dev/stdin\n  \
+    scapkit convert today.scap for-sysdig.scap --profile universal")]
+pub struct Convert {
+    /// Capture to read
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// File to write, - for standard output
+    #[arg(value_name = "OUT")]
+    pub output: PathBuf,
+    /// Compression of the output
+    #[arg(long, value_enum)]
+    pub compress: Option<Compress>,
+    /// Compression level: gzip 1 to 9, zstd 1 to 22
+    #[arg(long, value_name = "N")]
+    pub level: Option<i32>,
+    /// Form of the blocks written
+    #[arg(long, value_enum, default_value_t = ProfileName::Asis)]
+    pub profile: ProfileName,
+}
+
+/// Compression names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Compress {
+    /// Plain
+    None,
+    /// Many members, which every gzip reader takes
+    Gzip,
+    /// Seekable frames
+    Zstd,
+}
+
+/// Profile names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProfileName {
+    /// Blocks byte for byte
+    Asis,
+    /// What libs writes today
+    Modern,
+    /// What all readers read
+    Universal,
+}
+
+/// Check every byte of captures; status 1 when damage is found
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    scapkit verify *.scap\n  \
+    scapkit verify --json broken.scap | jq -r '.damages[].text'")]
+pub struct Verify {
+    /// Captures
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// One JSON object per file and line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Print completions for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  scapkit completions bash > /etc/bash_completion.d/scapkit")]
+pub struct Completions {
+    /// Shell
+    pub shell: clap_complete::Shell,
+}
+
+/// Print the manual page (troff)
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  scapkit man | man -l -\n  scapkit man read > scapkit-read.1")]
+pub struct Man {
+    /// Page of this command instead of the main one
+    pub command: Option<String>,
+}

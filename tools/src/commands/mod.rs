@@ -1,0 +1,7 @@
+//! One file per command.
+
+pub mod completions;
+pub mod convert;
+pub mod info;
+pub mod man;
+pub mod verify;
