@@ -2,6 +2,18 @@
 
 use super::Text;
 
+pub(super) mod o {
+    //! Open flags (`PPM_O_*`).
+    pub const DIRECTORY: u32 = 1 << 10;
+    pub const CLOEXEC: u32 = 1 << 12;
+    /// `EPOLL_CLOEXEC` and `MFD_CLOEXEC`: another flag for other fds, but dup clears it for all.
+    pub const CLOEXEC_OF_KIND: u32 = 1;
+    /// The driver adds this bit and higher ones.
+    pub const CREATED: u32 = 1 << 14;
+    pub const UPPER_LAYER: u32 = 1 << 15;
+    pub const LOWER_LAYER: u32 = 1 << 16;
+}
+
 /// An entry of an fd table.
 #[derive(Debug, Clone)]
 pub struct Fd {
@@ -19,6 +31,65 @@ pub struct Fd {
     pub ino: u64,
     /// Addresses, for sockets.
     pub socket: Socket,
+    /// What else is known: [`Fd::FROM_LIST`] and so on.
+    pub flags: u16,
+    /// The process of a pidfd.
+    pub pid: i64,
+}
+
+#[allow(missing_docs)]
+impl Fd {
+    pub const FROM_LIST: u16 = 1;
+    pub const ROLE_CLIENT: u16 = 2;
+    pub const ROLE_SERVER: u16 = 4;
+    pub const CONNECTED: u16 = 8;
+    pub const UPPER_LAYER: u16 = 16;
+    pub const LOWER_LAYER: u16 = 32;
+
+    /// An fd of a kind, with nothing else known.
+    pub fn new(kind: FdKind) -> Self {
+        Fd {
+            kind,
+            name: Text::default(),
+            name_raw: Text::default(),
+            open_flags: 0,
+            dev: 0,
+            ino: 0,
+            socket: Socket::None,
+            flags: 0,
+            pid: 0,
+        }
+    }
+
+    /// Whether an exec closes it.
+    pub fn closes_on_exec(&self) -> bool {
+        let one = matches!(self.kind, FdKind::EventPoll | FdKind::MemFd);
+        self.open_flags & o::CLOEXEC != 0 || (one && self.open_flags & o::CLOEXEC_OF_KIND != 0)
+    }
+
+    /// A copy of it, as dup makes: open across an exec unless told.
+    pub(super) fn duplicate(&self, cloexec: bool) -> Fd {
+        let mut copy = self.clone();
+        copy.set_cloexec(cloexec);
+        copy
+    }
+
+    pub(super) fn set_cloexec(&mut self, cloexec: bool) {
+        self.open_flags &= !(o::CLOEXEC | o::CLOEXEC_OF_KIND);
+        if cloexec {
+            self.open_flags |= o::CLOEXEC;
+        }
+    }
+
+    /// Whether it is an IPv4 socket of that transport. Upstream does not ask IPv6 ones.
+    pub(super) fn is_ipv4_of(&self, l4: u8) -> bool {
+        self.kind == FdKind::Ipv4 && self.socket.l4() == l4
+    }
+
+    /// Whether the socket's role (client or server) is not known.
+    pub fn has_no_role(&self) -> bool {
+        self.flags & (Fd::ROLE_CLIENT | Fd::ROLE_SERVER) == 0
+    }
 }
 
 /// Type of an fd (state engine 5.4).
@@ -116,8 +187,10 @@ impl Socket {
     /// Transport protocol number as above.
     pub fn l4(&self) -> u8 {
         match *self {
-            Socket::Ipv4 { l4, .. } | Socket::Ipv6 { l4, .. } => l4,
-            Socket::Ipv4Server { l4, .. } | Socket::Ipv6Server { l4, .. } => l4,
+            Socket::Ipv4 { l4, .. }
+            | Socket::Ipv6 { l4, .. }
+            | Socket::Ipv4Server { l4, .. }
+            | Socket::Ipv6Server { l4, .. } => l4,
             Socket::None | Socket::Unix { .. } => 0,
         }
     }

@@ -7,7 +7,7 @@ pub type Text = Arc<[u8]>;
 
 /// A thread. Ids are -1 where unknown, times are ns since the epoch and 0 where unknown.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)] // the format's own names
+#[allow(missing_docs, clippy::struct_excessive_bools)] // the format's own names
 pub struct Thread {
     pub tid: i64,
     pub pid: i64,
@@ -53,9 +53,12 @@ pub struct Thread {
     pub exe_ino: u64,
     pub exe_ino_ctime: u64,
     pub exe_ino_mtime: u64,
+    /// From the last change of the executable's inode to the clone event; 0 unknown. Wraps around when the
+    /// inode is younger.
+    pub ctime_to_clone_ns: u64,
+    /// From the start of the pid namespace to the last change of the executable's inode; 0 unknown.
+    pub pidns_to_ctime_ns: u64,
     pub pidns_init_start_ts: u64,
     pub clone_ts: u64,
     pub lastexec_ts: u64,
-    /// The fd of the event at hand, -1 none.
-    pub last_fd: i64,
 }

@@ -50,7 +50,10 @@ fn golden_event(value: &Value) -> (u16, Vec<Vec<u8>>) {
             "str" => [p[1].as_str().unwrap().as_bytes(), &[0]].concat(),
             "buf" => {
                 let hex = p[1].as_str().unwrap();
-                (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect()
+                hex.as_bytes()
+                    .chunks(2)
+                    .map(|two| u8::from_str_radix(str::from_utf8(two).unwrap(), 16).unwrap())
+                    .collect()
             }
             sized => number(&p[1])[..sized[1..].parse::<usize>().unwrap() / 8].to_vec(),
         }

@@ -1,0 +1,108 @@
+//! Strings of the state, and how much memory all of the state takes.
+
+use super::{Fd, Text};
+
+/// Recently made strings, by a hash of their bytes: equal ones share memory.
+const RECENT: usize = 4096;
+
+/// Makes and accounts for everything that the state allocates.
+///
+/// The account is rough: the bytes of each string once, as long as all of its users let go of it
+/// through here, and a fixed size per entry of a table.
+#[derive(Debug)]
+pub(super) struct Pool {
+    recent: Vec<Text>,
+    used: usize,
+    limit: usize,
+    /// What was not stored because the limit was reached.
+    pub refused: u64,
+}
+
+impl Pool {
+    pub fn new(limit: usize) -> Self {
+        Pool { recent: vec![Text::default(); RECENT], used: 0, limit, refused: 0 }
+    }
+
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Takes `bytes` of the budget; `false` when there is not so much left.
+    pub fn take(&mut self, bytes: usize) -> bool {
+        let used = self.used.saturating_add(bytes);
+        if used > self.limit {
+            self.refused = self.refused.saturating_add(1);
+            return false;
+        }
+        self.used = used;
+        true
+    }
+
+    pub fn give_back(&mut self, bytes: usize) {
+        self.used = self.used.saturating_sub(bytes);
+    }
+
+    /// The string of these bytes; empty when the budget is spent.
+    pub fn text(&mut self, bytes: &[u8]) -> Text {
+        if bytes.is_empty() {
+            return Text::default();
+        }
+        let at = slot_of(bytes);
+        if let Some(text) = self.recent.get(at)
+            && **text == *bytes
+        {
+            return text.clone();
+        }
+        if !self.take(cost(bytes)) {
+            return Text::default();
+        }
+        let text = Text::from(bytes);
+        if let Some(slot) = self.recent.get_mut(at) {
+            let old = std::mem::replace(slot, text.clone());
+            self.release(old);
+        }
+        text
+    }
+
+    /// Replaces a string of the state.
+    pub fn set(&mut self, slot: &mut Text, bytes: &[u8]) {
+        if **slot != *bytes {
+            let new = self.text(bytes);
+            self.put(slot, new);
+        }
+    }
+
+    /// Replaces a string of the state by another one of it.
+    pub fn put(&mut self, slot: &mut Text, new: Text) {
+        let old = std::mem::replace(slot, new);
+        self.release(old);
+    }
+
+    /// Lets go of a string. The last one who does gives its memory back; who drops a string otherwise must
+    /// know that it is not the last.
+    pub fn release(&mut self, text: Text) {
+        if !text.is_empty() && std::sync::Arc::strong_count(&text) == 1 {
+            self.give_back(cost(&text));
+        }
+        drop(text);
+    }
+
+    /// Lets go of an fd's strings, which are often one and the same.
+    pub fn release_fd(&mut self, fd: Fd) {
+        self.release(fd.name);
+        self.release(fd.name_raw);
+    }
+}
+
+fn cost(bytes: &[u8]) -> usize {
+    bytes.len().saturating_add(32)
+}
+
+fn slot_of(bytes: &[u8]) -> usize {
+    // FNV-1a over the length and at most 64 bytes of either end. Collisions cost sharing, not time.
+    let (head, tail) = bytes.split_at(bytes.len().min(64));
+    let tail = tail.get(tail.len().saturating_sub(64)..).unwrap_or(tail);
+    let start = 0xCBF2_9CE4_8422_2325u64 ^ bytes.len() as u64;
+    let hash = head.iter().chain(tail).fold(start, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01B3));
+    usize::try_from((hash ^ (hash >> 32)) & 0xFFFF_FFFF).unwrap_or(0).checked_rem(RECENT).unwrap_or(0)
+}

@@ -1,0 +1,207 @@
+//! Users, groups and interface addresses (state engine 7.4 and 8.3).
+
+use super::Text;
+use super::pool::Pool;
+use scapkit_format::lists::{interfaces, users};
+use std::collections::BTreeMap;
+
+/// Longest name that is kept, in bytes; upstream's.
+const MAX_NAME: usize = 255;
+/// Rough bytes of an entry beside its strings.
+const COST: usize = 160;
+/// Most interface addresses.
+const MAX_INTERFACES: usize = 4096;
+
+/// A user of the machine or of a container.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct User {
+    pub uid: u32,
+    pub gid: u32,
+    pub name: Text,
+    pub home: Text,
+    pub shell: Text,
+}
+
+/// A group of the machine or of a container.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct Group {
+    pub gid: u32,
+    pub name: Text,
+}
+
+/// By container id (empty for the machine) and number.
+type Key = (Text, u32);
+
+#[derive(Debug)]
+pub(super) struct Users {
+    people: BTreeMap<Key, User>,
+    groups: BTreeMap<Key, Group>,
+    machine: Text,
+    /// Who 0 is as long as nobody says.
+    root: User,
+    root_group: Group,
+}
+
+impl Default for Users {
+    fn default() -> Self {
+        let text = |s: &[u8]| Text::from(s);
+        Users {
+            people: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            machine: Text::default(),
+            root: User { uid: 0, gid: 0, name: text(b"root"), home: text(b"/root"), shell: text(b"<NA>") },
+            root_group: Group { gid: 0, name: text(b"root") },
+        }
+    }
+}
+
+/// Lines of password files that refer to a directory service are no users.
+fn is_service_line(name: &[u8]) -> bool {
+    matches!(name.first(), Some(b'+' | b'-'))
+}
+
+fn cut(name: &[u8]) -> &[u8] {
+    name.get(..MAX_NAME).unwrap_or(name)
+}
+
+/// The key of an entry to be made; `None` when there is no memory for the container's id.
+fn key(container: &[u8], number: u32, pool: &mut Pool) -> Option<Key> {
+    let text = pool.text(container);
+    (text.len() == container.len()).then_some((text, number))
+}
+
+impl Users {
+    pub fn load(&mut self, list: users::Users<'_>, pool: &mut Pool) {
+        for entry in list.map_while(Result::ok) {
+            match entry {
+                users::Account::User { uid, gid, name, home, shell, .. } => {
+                    self.add_user(b"", uid, gid, [name, home, shell], pool);
+                }
+                users::Account::Group { gid, name, .. } => self.add_group(b"", gid, name, pool),
+            }
+        }
+    }
+
+    pub fn add_user(&mut self, container: &[u8], uid: u32, gid: u32, texts: [&[u8]; 3], pool: &mut Pool) {
+        let [name, home, shell] = texts;
+        if is_service_line(name) {
+            return;
+        }
+        let Some(key) = key(container, uid, pool) else {
+            return;
+        };
+        if let Some(user) = self.people.get_mut(&key) {
+            // Upstream leaves the group of a user that it knows already.
+            pool.set(&mut user.name, cut(name));
+            pool.set(&mut user.home, home);
+            pool.set(&mut user.shell, shell);
+        } else if pool.take(COST) {
+            let user = User { uid, gid, name: pool.text(cut(name)), home: pool.text(home), shell: pool.text(shell) };
+            self.people.insert(key, user);
+        }
+    }
+
+    pub fn add_group(&mut self, container: &[u8], gid: u32, name: &[u8], pool: &mut Pool) {
+        if is_service_line(name) {
+            return;
+        }
+        let Some(key) = key(container, gid, pool) else {
+            return;
+        };
+        if let Some(group) = self.groups.get_mut(&key) {
+            pool.set(&mut group.name, cut(name));
+        } else if pool.take(COST) {
+            self.groups.insert(key, Group { gid, name: pool.text(cut(name)) });
+        }
+    }
+
+    pub fn remove_user(&mut self, container: &[u8], uid: u32, pool: &mut Pool) {
+        if let Some(((container, _), user)) = self.people.remove_entry(&(Text::from(container), uid)) {
+            for text in [container, user.name, user.home, user.shell] {
+                pool.release(text);
+            }
+            pool.give_back(COST);
+        }
+    }
+
+    pub fn remove_group(&mut self, container: &[u8], gid: u32, pool: &mut Pool) {
+        if let Some(((container, _), group)) = self.groups.remove_entry(&(Text::from(container), gid)) {
+            pool.release(container);
+            pool.release(group.name);
+            pool.give_back(COST);
+        }
+    }
+
+    /// A user of the machine.
+    pub fn user(&self, uid: u32) -> Option<&User> {
+        self.people.get(&(self.machine.clone(), uid)).or_else(|| (uid == 0).then_some(&self.root))
+    }
+
+    /// A group of the machine.
+    pub fn group(&self, gid: u32) -> Option<&Group> {
+        self.groups.get(&(self.machine.clone(), gid)).or_else(|| (gid == 0).then_some(&self.root_group))
+    }
+
+    /// A user of a container.
+    pub fn user_in(&self, container: &[u8], uid: u32) -> Option<&User> {
+        self.people.get(&(Text::from(container), uid))
+    }
+}
+
+/// Address and netmask of a network interface, in network order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum InterfaceAddress {
+    V4 { address: [u8; 4], netmask: [u8; 4] },
+    V6 { address: [u8; 16] },
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Interfaces {
+    all: Vec<InterfaceAddress>,
+}
+
+impl Interfaces {
+    pub fn load(&mut self, list: interfaces::Interfaces<'_>) {
+        let known = list.map_while(Result::ok).take(MAX_INTERFACES);
+        self.all = known
+            .map(|i| match i.address {
+                interfaces::Address::V4 { address, netmask, .. } => InterfaceAddress::V4 { address, netmask },
+                interfaces::Address::V6 { address, .. } => InterfaceAddress::V6 { address },
+            })
+            .collect();
+    }
+
+    pub fn all(&self) -> &[InterfaceAddress] {
+        &self.all
+    }
+
+    /// The machine's address that talks to `other`: that address itself, else one of its network, else the
+    /// first that is not the loopback; zero when there is none.
+    pub fn infer_v4(&self, other: [u8; 4]) -> [u8; 4] {
+        let all = self.all.iter().filter_map(|i| match *i {
+            InterfaceAddress::V4 { address, netmask } => Some((address, u32::from_be_bytes(netmask))),
+            InterfaceAddress::V6 { .. } => None,
+        });
+        let masked = |a: [u8; 4], mask: u32| u32::from_be_bytes(a) & mask;
+        let mut tests = all.clone().filter(|(a, _)| *a == other);
+        let mut network = all.clone().filter(|(a, mask)| masked(*a, *mask) == masked(other, *mask));
+        let mut outside = all.filter(|(a, _)| *a != [127, 0, 0, 1]);
+        tests.next().or_else(|| network.next()).or_else(|| outside.next()).map_or([0; 4], |(a, _)| a)
+    }
+
+    /// As [`Interfaces::infer_v4`]; networks are 64 bits wide.
+    pub fn infer_v6(&self, other: [u8; 16]) -> [u8; 16] {
+        let loopback = std::net::Ipv6Addr::LOCALHOST.octets();
+        let all = self.all.iter().filter_map(|i| match *i {
+            InterfaceAddress::V6 { address } => Some(address),
+            InterfaceAddress::V4 { .. } => None,
+        });
+        let mut exact = all.clone().filter(|a| *a == other);
+        let mut network = all.clone().filter(|a| a.get(..8) == other.get(..8));
+        let mut outside = all.filter(|a| *a != loopback);
+        exact.next().or_else(|| network.next()).or_else(|| outside.next()).unwrap_or([0; 16])
+    }
+}

@@ -1,0 +1,165 @@
+//! Whatever the events say: no panic, and no more memory than allowed.
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+
+mod world;
+
+use proptest::prelude::*;
+use scapkit_format::schema::{ParamType, id};
+use scapkit_format::synth::Params;
+use scapkit_format::{Event, EventHead, schema};
+use scapkit_replay::engine::{Engine, EngineLimits};
+use world::{World, parts};
+
+/// A parameter that fits its type more often than not, of few values, so that things meet.
+fn param(kind: ParamType, choice: u8, small: i64, junk: &[u8]) -> Vec<u8> {
+    let tuple: [u8; 13] = [2, 1, 1, 1, small.to_le_bytes()[0] & 3, 80, 0, 2, 2, 2, 2, 53, 0];
+    match (choice, kind.fixed_size()) {
+        (0, _) => Vec::new(),
+        (1, _) => junk.to_vec(),
+        (_, Some(size)) => (0..size).map(|i| small.to_le_bytes()[i % 8]).collect(),
+        (_, None) => match kind {
+            ParamType::SockTuple => tuple.to_vec(),
+            ParamType::SockAddr => tuple[..7].to_vec(),
+            _ => format!("/p{small}/../q\0").into_bytes(),
+        },
+    }
+}
+
+type Draw = (usize, i64, u64, u32, Vec<(u8, i64, Vec<u8>)>);
+
+fn run(engine: &mut Engine, draws: &[Draw]) {
+    let mut ts = 0u64;
+    for (which, tid, step, clone_flags, draws) in draws {
+        let info = &schema::EVENTS[which % schema::EVENTS.len()];
+        ts = ts.wrapping_add(*step);
+        let mut params = Params::new();
+        for (i, p) in info.params.iter().enumerate() {
+            let (choice, small, junk) = &draws[i % draws.len()];
+            let bytes = if p.name == "flags" && *choice > 1 && p.kind == ParamType::Flags32 {
+                clone_flags.to_le_bytes().to_vec()
+            } else {
+                param(p.kind, *choice, *small, junk)
+            };
+            params = params.bytes(&bytes);
+        }
+        let (lens, data, wide) = parts(info.id, &params);
+        let head = EventHead { ts, tid: *tid, event_type: info.id, ..EventHead::default() };
+        let event = Event::from_parts(head, wide, &lens, &data);
+        let bound = if step % 7 == 0 { engine.observe(&event) } else { engine.apply(&event) };
+        let _ = (engine.cwd(bound.tid), engine.main_thread(bound.tid), bound.fd.and_then(|fd| engine.fd(*tid, fd)));
+    }
+}
+
+fn draws() -> impl Strategy<Value = Vec<Draw>> {
+    let states = [
+        id::SYSCALL_CLONE_20_X,
+        id::SYSCALL_CLONE_20_X,
+        id::SYSCALL_EXECVE_19_X,
+        id::PROCEXIT_1_E,
+        id::PROCEXIT_1_E,
+        id::SYSCALL_CLOSE_X,
+        id::SYSCALL_OPEN_X,
+        id::SOCKET_SENDTO_X,
+    ];
+    let which =
+        prop_oneof![0usize..schema::EVENTS.len(), proptest::sample::select(states.to_vec()).prop_map(usize::from),];
+    let flags = prop_oneof![Just(0u32), Just(1 << 13), Just(1 << 29), Just(1 << 8), any::<u32>()];
+    let small = prop_oneof![0i64..9, -3i64..3, any::<i64>()];
+    let one = (0u8..6, small, proptest::collection::vec(any::<u8>(), 0..12));
+    let event = (which, 0i64..9, 0u64..100, flags, proptest::collection::vec(one, 1..32));
+    proptest::collection::vec(event, 1..120)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_events(draws in draws()) {
+        let mut w = World::new();
+        run(&mut w.engine, &draws);
+        // The groups' counts are those of the threads.
+        for t in w.engine.threads().filter(|t| t.is_main() && !t.is_dead() && !t.is_invalid()) {
+            prop_assert!(w.engine.main_thread(t.tid).is_some());
+        }
+    }
+
+    #[test]
+    fn the_same_twice(draws in draws()) {
+        let (mut a, mut b) = (World::new(), World::new());
+        run(&mut a.engine, &draws);
+        run(&mut b.engine, &draws);
+        let all = |w: &World| w.engine.threads().map(|t| format!("{t:?} {:?}", w.engine.fds(t.tid).collect::<Vec<_>>())).collect::<Vec<_>>();
+        prop_assert_eq!(all(&a), all(&b));
+        prop_assert_eq!(a.engine.counters(), b.engine.counters());
+    }
+
+    #[test]
+    fn small_budgets(draws in draws(), max_threads in 0usize..4, max_fds in 0usize..3, bytes in 0usize..20_000) {
+        let limits = EngineLimits { max_threads, max_fds_per_thread: max_fds, max_state_bytes: bytes };
+        let mut engine = Engine::new(&limits);
+        run(&mut engine, &draws);
+        prop_assert!(engine.counters().state_bytes <= bytes as u64);
+        prop_assert!(engine.threads().count() <= max_threads);
+        for t in engine.threads() {
+            prop_assert!(engine.fds(t.tid).count() <= max_fds);
+        }
+    }
+}
+
+#[test]
+fn floods_are_refused_and_counted() {
+    let limits = EngineLimits { max_threads: 2000, max_fds_per_thread: 10, max_state_bytes: 1 << 20 };
+    let mut w = World::new();
+    w.engine = Engine::new(&limits);
+    for (n, uid) in (0..5000i64).zip(0u32..) {
+        let open = Params::new().i64(n % 50).str(&format!("/{}", "x".repeat(900))).u32(0).u32(0).u32(0).u64(0);
+        w.event(n, id::SYSCALL_OPEN_X, &open);
+        w.event(-1, id::USER_ADDED_E, &Params::new().u32(uid).u32(0).str("u").str("/h").str("/s").str("c"));
+    }
+    let counters = w.engine.counters();
+    let threads = w.engine.threads().count();
+    assert!((100..2000).contains(&threads), "{threads}");
+    assert_eq!(counters.threads_refused, 5000 - threads as u64);
+    assert!(counters.state_bytes <= 1 << 20);
+    assert!(counters.memory_refused >= counters.threads_refused);
+}
+
+/// Threads, files, directories and names come and go: the account of memory does not grow.
+#[test]
+fn memory_is_given_back() {
+    let mut w = World::new();
+    let fill = "x".repeat(200);
+    let mut used = Vec::new();
+    for round in 0..60 {
+        for tid in 100..400i64 {
+            let path = |what: &str| format!("/{what}{fill}/{round}/{tid}");
+            let p = Params::new().i64(tid).str(&path("exe")).bytes(b"").i64(1).i64(1).i64(0).str("").i64(0);
+            let p = p.u64(0).u64(0).u32(0).u32(0).u32(0).empty().bytes(b"").u32(0).u32(0).u32(0).i64(1).i64(1);
+            w.event(1, id::SYSCALL_CLONE_20_X, &p.u64(0));
+        }
+        for tid in 100..400i64 {
+            let path = |what: &str| format!("/{what}{fill}/{round}/{tid}");
+            for fd in 3..6 {
+                let open = Params::new().i64(fd).str(&path("file")).u32(0).u32(0).u32(0).u64(0);
+                w.event(tid, id::SYSCALL_OPEN_X, &open);
+            }
+            w.event(tid, id::SYSCALL_CLOSE_X, &Params::new().i64(0).i64(4));
+            w.event(tid, id::SYSCALL_CLOSE_RANGE_X, &Params::new().i64(0).u32(5).u32(5).u32(0));
+            w.event(tid, id::SYSCALL_CHDIR_X, &Params::new().i64(0).str(&path("dir")));
+            w.event(1, id::SYSCALL_CHDIR_X, &Params::new().i64(0).str(&path("dir")));
+            w.event(1, id::SOCKET_SOCKET_X, &Params::new().i64(9).u32(1).u32(1).u32(0).u32(0));
+            let tuple = [&[1][..], &[0; 16], path("socket").as_bytes(), &[0]].concat();
+            w.event(1, id::SOCKET_CONNECT_X, &Params::new().i64(0).bytes(&tuple).i64(9).empty());
+        }
+        for tid in 100..400i64 {
+            w.event(tid, id::PROCEXIT_1_E, &Params::new().i64(0).i64(0).u8(0).u8(0).i64(0));
+        }
+        w.tick();
+        w.ts += 10 * world::SECOND;
+        assert_eq!(w.engine.threads().count(), 1, "round {round}");
+        used.push(w.engine.counters().state_bytes);
+    }
+    // What stays are the recently used strings, at most 4096 of up to 250 bytes.
+    assert!(used[59] < used[29] + 100_000, "{} {}", used[29], used[59]);
+    assert!(used[59] < 2_000_000, "{}", used[59]);
+}
