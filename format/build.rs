@@ -7,6 +7,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
     missing_docs
 )]
 
@@ -25,17 +26,8 @@ fn rows(dir: &Path, file: &str, columns: usize) -> Vec<Vec<String>> {
         if line.starts_with('#') || line.is_empty() {
             continue;
         }
-        let row: Vec<String> = line
-            .split('\t')
-            .map(|c| if c == "-" { "" } else { c }.to_owned())
-            .collect();
-        assert_eq!(
-            row.len(),
-            columns,
-            "{file}:{}: {} columns, wanted {columns}",
-            n + 1,
-            row.len()
-        );
+        let row: Vec<String> = line.split('\t').map(|c| if c == "-" { "" } else { c }.to_owned()).collect();
+        assert_eq!(row.len(), columns, "{file}:{}: {} columns, wanted {columns}", n + 1, row.len());
         rows.push(row);
     }
     rows
@@ -89,11 +81,7 @@ fn param_type(name: &str) -> &'static str {
         ("FD32", "Fd32"),
         ("PID32", "Pid32"),
     ];
-    NAMES
-        .iter()
-        .find(|(n, _)| *n == name)
-        .unwrap_or_else(|| panic!("parameter type {name}"))
-        .1
+    NAMES.iter().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("parameter type {name}")).1
 }
 
 fn print_format(name: &str) -> &'static str {
@@ -150,25 +138,17 @@ const EVENT_FLAGS: &[(&str, u16)] = &[
 ];
 
 fn bits(column: &str, names: &[(&str, u16)], shift: bool) -> u16 {
-    column
-        .split(',')
-        .filter(|n| !n.is_empty())
-        .fold(0, |acc, n| {
-            let value = names
-                .iter()
-                .find(|(k, _)| *k == n)
-                .unwrap_or_else(|| panic!("name {n}"))
-                .1;
-            acc | if shift { 1 << value } else { value }
-        })
+    column.split(',').filter(|n| !n.is_empty()).fold(0, |acc, n| {
+        let value = names.iter().find(|(k, _)| *k == n).unwrap_or_else(|| panic!("name {n}")).1;
+        acc | if shift { 1 << value } else { value }
+    })
 }
 
 fn params(column: &str) -> String {
     let mut out = String::new();
     for p in column.split(' ').filter(|p| !p.is_empty()) {
         let parts: Vec<&str> = p.split(':').collect();
-        let (mut flags, mut dynamic, mut dirfd) =
-            ("None".to_owned(), "&[]".to_owned(), "None".to_owned());
+        let (mut flags, mut dynamic, mut dirfd) = ("None".to_owned(), "&[]".to_owned(), "None".to_owned());
         for extra in &parts[3..] {
             let (key, value) = extra.split_once('=').expect("key=value");
             match key {
@@ -210,15 +190,11 @@ fn instruction(text: &str) -> String {
 
 fn main() {
     let dir = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("schema");
-    let mut out =
-        String::from("// Written by build.rs from the tables under schema/. Do not edit.\n");
+    let mut out = String::from("// Written by build.rs from the tables under schema/. Do not edit.\n");
 
     let mut tables: BTreeMap<String, Vec<(String, u64)>> = BTreeMap::new();
     for r in rows(&dir, "flags.tsv", 3) {
-        tables
-            .entry(r[0].clone())
-            .or_default()
-            .push((r[1].clone(), r[2].parse().unwrap()));
+        tables.entry(r[0].clone()).or_default().push((r[1].clone(), r[2].parse().unwrap()));
     }
     for (name, entries) in &tables {
         writeln!(
@@ -228,16 +204,9 @@ fn main() {
         )
         .unwrap();
     }
-    let all: Vec<String> = tables
-        .keys()
-        .map(|n| format!("&FLAGS_{}", n.to_uppercase()))
-        .collect();
-    writeln!(
-        out,
-        "/// Every flag table, by name.\npub static FLAG_TABLES: &[&FlagTable] = &[{}];",
-        all.join(", ")
-    )
-    .unwrap();
+    let all: Vec<String> = tables.keys().map(|n| format!("&FLAGS_{}", n.to_uppercase())).collect();
+    writeln!(out, "/// Every flag table, by name.\npub static FLAG_TABLES: &[&FlagTable] = &[{}];", all.join(", "))
+        .unwrap();
 
     let mut dynamics: BTreeMap<String, String> = BTreeMap::new();
     for r in rows(&dir, "dynparams.tsv", 4) {
@@ -252,16 +221,16 @@ fn main() {
         .unwrap();
     }
     for (name, list) in &dynamics {
-        writeln!(
-            out,
-            "static DYN_{}: &[DynType] = &[{list}];",
-            name.to_uppercase()
-        )
-        .unwrap();
+        writeln!(out, "static DYN_{}: &[DynType] = &[{list}];", name.to_uppercase()).unwrap();
     }
 
     let events = rows(&dir, "events.tsv", 7);
-    writeln!(out, "/// The current event table (schema 4.5.1), indexed by event type.\npub static EVENTS: [EventInfo; {}] = [", events.len()).unwrap();
+    writeln!(
+        out,
+        "/// The current event table (schema 4.5.1), indexed by event type.\npub static EVENTS: [EventInfo; {}] = [",
+        events.len()
+    )
+    .unwrap();
     for (i, r) in events.iter().enumerate() {
         assert_eq!(r[0], i.to_string(), "events.tsv is not in order");
         writeln!(
@@ -275,12 +244,13 @@ fn main() {
     let brief: Vec<u8> = events
         .iter()
         .map(|r| {
-            r[6].split(' ').filter(|p| !p.is_empty()).count() as u8
-                | u8::from(r[4].contains("large_payload")) << 7
+            r[6].split(' ').filter(|p| !p.is_empty()).count() as u8 | u8::from(r[4].contains("large_payload")) << 7
         })
         .collect();
     writeln!(out, "/// Per event type: parameters of the table, and bit 7 for 32-bit lengths. Small enough to stay in cache while scanning.\npub(crate) static BRIEF: [u8; {}] = {brief:?};", events.len()).unwrap();
-    out.push_str("/// Event type numbers by their constant's name without `PPME_`.\n#[allow(missing_docs)]\npub mod id {\n");
+    out.push_str(
+        "/// Event type numbers by their constant's name without `PPME_`.\n#[allow(missing_docs)]\npub mod id {\n",
+    );
     for r in &events {
         writeln!(out, "pub const {}: u16 = {};", r[1], r[0]).unwrap();
     }
@@ -301,22 +271,20 @@ fn main() {
     out.push_str("];\n");
 
     let codes = rows(&dir, "syscall-codes.tsv", 2);
-    let highest: usize = codes
-        .iter()
-        .map(|r| r[0].parse::<usize>().unwrap())
-        .max()
-        .unwrap();
+    let highest: usize = codes.iter().map(|r| r[0].parse::<usize>().unwrap()).max().unwrap();
     let mut names = vec![String::new(); highest + 1];
     for r in &codes {
         names[r[0].parse::<usize>().unwrap()].clone_from(&r[1]);
     }
     writeln!(out, "/// System call names by the code that captures store; empty where a code was given up.\npub static SYSCALL_NAMES: [&str; {}] = {names:?};", names.len()).unwrap();
-    for (arch, file) in [
-        ("X86_64", "syscalls-x86_64.tsv"),
-        ("AARCH64", "syscalls-aarch64.tsv"),
-    ] {
+    for (arch, file) in [("X86_64", "syscalls-x86_64.tsv"), ("AARCH64", "syscalls-aarch64.tsv")] {
         let list = rows(&dir, file, 5);
-        writeln!(out, "/// Native system calls of {arch}, by number.\npub static SYSCALLS_{arch}: [NativeSyscall; {}] = [", list.len()).unwrap();
+        writeln!(
+            out,
+            "/// Native system calls of {arch}, by number.\npub static SYSCALLS_{arch}: [NativeSyscall; {}] = [",
+            list.len()
+        )
+        .unwrap();
         for r in &list {
             writeln!(
                 out,
@@ -332,10 +300,7 @@ fn main() {
         out.push_str("];\n");
     }
     let ia32 = rows(&dir, "syscalls-ia32.tsv", 2);
-    let pairs: Vec<String> = ia32
-        .iter()
-        .map(|r| format!("({}, {:?})", r[0], r[1].parse::<u16>().ok()))
-        .collect();
+    let pairs: Vec<String> = ia32.iter().map(|r| format!("({}, {:?})", r[0], r[1].parse::<u16>().ok())).collect();
     writeln!(out, "/// ia32 call number and the x86_64 number of the same call, if there is one.\npub static IA32_TO_X86_64: [(u16, Option<u16>); {}] = [{}];", pairs.len(), pairs.join(", ")).unwrap();
 
     let conversions = rows(&dir, "conversions.tsv", 5);
@@ -343,11 +308,7 @@ fn main() {
     let mut previous = (0u32, 0u32);
     for (i, r) in conversions.iter().enumerate() {
         let key = (r[0].parse().unwrap(), r[1].parse().unwrap());
-        assert!(
-            i == 0 || key > previous,
-            "conversions.tsv is not in order at event {}",
-            r[0]
-        );
+        assert!(i == 0 || key > previous, "conversions.tsv is not in order at event {}", r[0]);
         previous = key;
         let action = match r[2].as_str() {
             "store" => "Action::Store".to_owned(),
@@ -357,11 +318,7 @@ fn main() {
             "become" => format!("Action::Become({})", r[3]),
             other => panic!("conversion action {other}"),
         };
-        let instructions: Vec<String> = r[4]
-            .split(' ')
-            .filter(|s| !s.is_empty())
-            .map(instruction)
-            .collect();
+        let instructions: Vec<String> = r[4].split(' ').filter(|s| !s.is_empty()).map(instruction).collect();
         writeln!(
             out,
             "Conversion {{ event: {}, nparams: {}, action: {action}, instructions: &[{}] }},",
@@ -373,10 +330,6 @@ fn main() {
     }
     out.push_str("];\n");
 
-    fs::write(
-        PathBuf::from(env::var_os("OUT_DIR").unwrap()).join("schema_gen.rs"),
-        out,
-    )
-    .unwrap();
+    fs::write(PathBuf::from(env::var_os("OUT_DIR").unwrap()).join("schema_gen.rs"), out).unwrap();
     println!("cargo:rerun-if-changed=build.rs");
 }

@@ -141,14 +141,9 @@ impl<'a> Block<'a> {
     /// A block over `bytes`, which [`scan`] found to be one.
     #[inline]
     pub fn new(bytes: &'a [u8], offset: u64, number: u64) -> Self {
-        let block_type = BlockHeader::ref_from_prefix(bytes)
-            .map_or(BlockType(0), |(h, _)| BlockType(h.block_type.get()));
-        Block {
-            offset,
-            number,
-            block_type,
-            bytes,
-        }
+        let block_type =
+            BlockHeader::ref_from_prefix(bytes).map_or(BlockType(0), |(h, _)| BlockType(h.block_type.get()));
+        Block { offset, number, block_type, bytes }
     }
 
     /// Every byte of the block: header, body, padding, trailer.
@@ -190,65 +185,36 @@ pub fn scan(bytes: &[u8], limits: &Limits, eof: bool) -> Scan {
         return Scan::Need(8);
     };
     let (kind, total) = (header.block_type.get(), header.block_total_length.get());
-    if total < MIN_BLOCK || total & 3 != 0 || total > limits.max_block {
+    if total < MIN_BLOCK || !total.is_multiple_of(4) || total > limits.max_block {
         return bad_length(kind, total, limits);
     }
     let len = total as usize;
-    let Some(trailer) = bytes
-        .get(len.saturating_sub(4)..len)
-        .and_then(|t| t.first_chunk())
-    else {
+    let Some(trailer) = bytes.get(len.saturating_sub(4)..len).and_then(|t| t.first_chunk()) else {
         return Scan::Need(len);
     };
     if u32::from_le_bytes(*trailer) == total {
         return Scan::Block(len);
     }
-    wrong_trailer(
-        bytes,
-        kind,
-        total,
-        u32::from_le_bytes(*trailer),
-        limits,
-        eof,
-    )
+    wrong_trailer(bytes, kind, total, u32::from_le_bytes(*trailer), limits, eof)
 }
 
 #[cold]
 fn bad_length(block_type: u32, found: u32, limits: &Limits) -> Scan {
-    if found < MIN_BLOCK || found & 3 != 0 {
+    if found < MIN_BLOCK || !found.is_multiple_of(4) {
         Scan::Bad(DamageKind::BlockLength { block_type, found })
     } else {
-        Scan::Bad(DamageKind::BlockLimit {
-            block_type,
-            found,
-            limit: limits.max_block,
-        })
+        Scan::Bad(DamageKind::BlockLimit { block_type, found, limit: limits.max_block })
     }
 }
 
 #[cold]
-fn wrong_trailer(
-    bytes: &[u8],
-    block_type: u32,
-    total: u32,
-    found: u32,
-    limits: &Limits,
-    eof: bool,
-) -> Scan {
-    let damage = DamageKind::Trailer {
-        block_type,
-        wanted: total,
-        found,
-    };
+fn wrong_trailer(bytes: &[u8], block_type: u32, total: u32, found: u32, limits: &Limits, eof: bool) -> Scan {
+    let damage = DamageKind::Trailer { block_type, wanted: total, found };
     let len = total as usize;
     match BlockType(block_type).class() {
         BlockClass::Interfaces { version: 2 } => {
             if let Some(real) = lists::interfaces::real_length(bytes, total, limits) {
-                return if bytes.len() < real {
-                    Scan::Need(real)
-                } else {
-                    Scan::Damaged(real, damage)
-                };
+                return if bytes.len() < real { Scan::Need(real) } else { Scan::Damaged(real, damage) };
             }
             Scan::Bad(damage)
         }
@@ -271,7 +237,7 @@ pub fn plausible_header(bytes: &[u8], limits: &Limits) -> bool {
     let total = header.block_total_length.get();
     BlockType(header.block_type.get()).is_known()
         && total >= MIN_BLOCK
-        && total & 3 == 0
+        && total.is_multiple_of(4)
         && total <= limits.max_block
 }
 
@@ -290,10 +256,7 @@ pub enum Resync {
 pub fn resync(bytes: &[u8], from: usize, limits: &Limits, eof: bool) -> Resync {
     // The second byte of every known type is one of these, so that runs of zeros cost little.
     let mut at = from;
-    while let Some(found) = bytes
-        .get(at.saturating_add(1)..)
-        .and_then(|rest| memchr::memchr3(0x02, 0xAB, 0x0D, rest))
-    {
+    while let Some(found) = bytes.get(at.saturating_add(1)..).and_then(|rest| memchr::memchr3(0x02, 0xAB, 0x0D, rest)) {
         let candidate = at.saturating_add(found);
         let rest = bytes.get(candidate..).unwrap_or_default();
         if rest.len() < 8 {
@@ -310,29 +273,20 @@ pub fn resync(bytes: &[u8], from: usize, limits: &Limits, eof: bool) -> Resync {
         }
         at = candidate.saturating_add(1);
     }
-    Resync::NotBefore(if eof {
-        bytes.len()
-    } else {
-        bytes.len().saturating_sub(1).max(from)
-    })
+    Resync::NotBefore(if eof { bytes.len() } else { bytes.len().saturating_sub(1).max(from) })
 }
 
 /// Longest block that resynchronisation waits for: the largest event that is not LARGE.
 pub const RESYNC_WINDOW: usize = 65544;
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 mod tests {
     use super::*;
 
     fn block(kind: u32, body: &[u8]) -> Vec<u8> {
         let total = 12 + body.len() as u32;
-        [
-            &kind.to_le_bytes()[..],
-            &total.to_le_bytes(),
-            body,
-            &total.to_le_bytes(),
-        ]
-        .concat()
+        [&kind.to_le_bytes()[..], &total.to_le_bytes(), body, &total.to_le_bytes()].concat()
     }
 
     #[test]
@@ -359,9 +313,7 @@ mod tests {
         ] {
             let mut bad = good.clone();
             bad[4..8].copy_from_slice(&len.to_le_bytes());
-            let Scan::Bad(kind) = scan(&bad, &l, false) else {
-                panic!("length {len}")
-            };
+            let Scan::Bad(kind) = scan(&bad, &l, false) else { panic!("length {len}") };
             assert_eq!(kind.code(), code, "{len}");
         }
     }
@@ -373,17 +325,11 @@ mod tests {
         let n = two.len();
         two[n - 1] = 9;
         assert_eq!(scan(&two, &l, false), Scan::Need(n + 8));
-        assert!(matches!(
-            scan(&two, &l, true),
-            Scan::Damaged(20, DamageKind::Trailer { .. })
-        ));
+        assert!(matches!(scan(&two, &l, true), Scan::Damaged(20, DamageKind::Trailer { .. })));
         two.extend(block(0x216, &[]));
         assert!(matches!(scan(&two, &l, false), Scan::Damaged(20, _)));
         two[n] = 0x77;
-        assert!(matches!(
-            scan(&two, &l, false),
-            Scan::Bad(DamageKind::Trailer { .. })
-        ));
+        assert!(matches!(scan(&two, &l, false), Scan::Bad(DamageKind::Trailer { .. })));
         let mut list = block(0x220, &[0; 8]);
         list[19] = 9;
         list.extend(block(0x216, &[]));

@@ -50,13 +50,9 @@ impl<'a> Content<'a> {
                 }),
             },
             BlockClass::Machine => machine::parse(body).map(Content::Machine),
-            BlockClass::Threads { version } => {
-                Ok(Content::Threads(Threads::new(body, version, limits)))
-            }
+            BlockClass::Threads { version } => Ok(Content::Threads(Threads::new(body, version, limits))),
             BlockClass::Fds { version } => Fds::new(body, version, limits).map(Content::Fds),
-            BlockClass::Interfaces { version } => {
-                Ok(Content::Interfaces(Interfaces::new(body, version, limits)))
-            }
+            BlockClass::Interfaces { version } => Ok(Content::Interfaces(Interfaces::new(body, version, limits))),
             BlockClass::Users { version } => Ok(Content::Users(Users::new(body, version, limits))),
             BlockClass::Unknown => Ok(Content::Unknown),
         };

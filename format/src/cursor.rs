@@ -22,10 +22,7 @@ impl<'a> Cursor<'a> {
     /// A cursor at the start of `bytes`.
     #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Cursor {
-            rest: bytes,
-            start: bytes.len(),
-        }
+        Cursor { rest: bytes, start: bytes.len() }
     }
 
     /// Bytes read so far.

@@ -28,11 +28,7 @@ pub fn block_with(
     out.extend_from_slice(&[0; 4]);
     let filled = fill(out);
     let body = out.len().saturating_sub(at).saturating_sub(8);
-    out.resize(
-        out.len()
-            .saturating_add(body.next_multiple_of(4).saturating_sub(body)),
-        0,
-    );
+    out.resize(out.len().saturating_add(body.next_multiple_of(4).saturating_sub(body)), 0);
     let found = out.len().saturating_sub(at).saturating_add(4);
     let total = u32::try_from(found);
     match (filled, total) {
@@ -50,11 +46,7 @@ pub fn block_with(
         }
         _ => {
             out.truncate(at);
-            Err(Error::TooLarge {
-                what: "block",
-                wanted: u64::from(u32::MAX),
-                found: found as u64,
-            })
+            Err(Error::TooLarge { what: "block", wanted: u64::from(u32::MAX), found: found as u64 })
         }
     }
 }
@@ -109,10 +101,7 @@ pub fn event(out: &mut Vec<u8>, head: EventHead, params: &[&[u8]]) -> Result<()>
 /// [`Error::TooLarge`] when it does not fit a block.
 pub fn event_of(out: &mut Vec<u8>, event: &Event<'_>) -> Result<()> {
     // Bit 2 (LARGE) is not for files: the block type says it.
-    let head = EventHead {
-        flags: event.flags & !4,
-        ..event.head()
-    };
+    let head = EventHead { flags: event.flags & !4, ..event.head() };
     block_with(out, event_block_type(head.flags, event.is_wide()), |out| {
         put_event_start(out, head);
         event_v2(out, head, event.nparams as usize, |out| {
@@ -131,11 +120,7 @@ fn put_event_start(out: &mut Vec<u8>, head: EventHead) {
 }
 
 fn put_length(out: &mut Vec<u8>, large: bool, len: usize) -> Result<()> {
-    let too_large = |wanted| Error::TooLarge {
-        what: "event parameter",
-        wanted,
-        found: len as u64,
-    };
+    let too_large = |wanted| Error::TooLarge { what: "event parameter", wanted, found: len as u64 };
     if large {
         let len = u32::try_from(len).map_err(|_| too_large(u64::from(u32::MAX)))?;
         out.extend_from_slice(&len.to_le_bytes());

@@ -32,9 +32,7 @@ pub enum Error {
         name: String,
     },
     /// The first bytes are not those of a capture.
-    #[error(
-        "{name}: not a capture: {found}; wanted a section header block (0a 0d 0d 0a) at byte 0"
-    )]
+    #[error("{name}: not a capture: {found}; wanted a section header block (0a 0d 0d 0a) at byte 0")]
     NotACapture {
         /// The input's name.
         name: String,
@@ -55,9 +53,7 @@ pub enum Error {
         found: u32,
     },
     /// A major version that this reader does not know.
-    #[error(
-        "{name}: section header at byte {offset}: format version {major}.{minor}, wanted major version 1 or lower"
-    )]
+    #[error("{name}: section header at byte {offset}: format version {major}.{minor}, wanted major version 1 or lower")]
     Version {
         /// The input's name.
         name: String,
@@ -74,7 +70,7 @@ pub enum Error {
         /// The input's name.
         name: String,
         /// The damage.
-        damage: Damage,
+        damage: Box<Damage>,
     },
     /// Writing failed. The first `safe_bytes` bytes of the file are a valid capture.
     #[error(
@@ -151,11 +147,7 @@ impl Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stored = if self.in_stored_bytes() {
-            "stored byte"
-        } else {
-            "byte"
-        };
+        let stored = if self.in_stored_bytes() { "stored byte" } else { "byte" };
         write!(f, "{stored} {}", self.offset)?;
         if self.block != 0 {
             write!(f, " (block {})", self.block)?;
@@ -229,6 +221,20 @@ pub enum DamageKind {
         /// Number found.
         found: u64,
     },
+    /// A parameter whose size does not fit its type.
+    #[error("event {event} ({event_type}): parameter {param}: {wanted} bytes wanted, {found} found")]
+    Param {
+        /// The event's type number.
+        event_type: u16,
+        /// Its name.
+        event: &'static str,
+        /// The parameter's name.
+        param: &'static str,
+        /// Bytes wanted.
+        wanted: u64,
+        /// Bytes found.
+        found: u64,
+    },
     /// An entry of a list block that does not fit.
     #[error("{list}: {what} of entry {entry}: {wanted} wanted, {found} found")]
     List {
@@ -261,6 +267,7 @@ impl DamageKind {
             DamageKind::Trailer { .. } => "trailer",
             DamageKind::UnknownBlock { .. } => "unknown-block",
             DamageKind::Event { .. } => "event",
+            DamageKind::Param { .. } => "parameter",
             DamageKind::List { .. } => "list",
             DamageKind::NoEvents => "no-events",
             DamageKind::Container(c) => c.code(),
@@ -273,9 +280,7 @@ impl DamageKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ContainerDamage {
     /// The stored bytes end inside a member or frame.
-    #[error(
-        "truncated {container} stream: the last {unit} is incomplete after {plain} plain bytes"
-    )]
+    #[error("truncated {container} stream: the last {unit} is incomplete after {plain} plain bytes")]
     Truncated {
         /// `gzip` or `zstd`.
         container: &'static str,

@@ -45,27 +45,13 @@ impl<'a> Event<'a> {
     #[inline]
     pub fn parse(block: &Block<'a>) -> Result<Self, DamageKind> {
         let BlockClass::Event { v2, flagged, .. } = block.block_type.class() else {
-            return Err(misfit(
-                0,
-                "block type of an event",
-                0x216,
-                u64::from(block.block_type.0),
-            ));
+            return Err(misfit(0, "block type of an event", 0x216, u64::from(block.block_type.0)));
         };
         let mut body = Cursor::new(block.body());
-        let short =
-            |c: &Cursor<'_>| misfit(0, "bytes of the event header", 28, c.remaining() as u64);
+        let short = |c: &Cursor<'_>| misfit(0, "bytes of the event header", 28, c.remaining() as u64);
         let cpu = body.u16().ok_or_else(|| short(&body))?;
-        let flags = if flagged {
-            body.u32().ok_or_else(|| short(&body))?
-        } else {
-            0
-        };
-        if v2 {
-            Self::parse_v2(body.rest(), cpu, flags)
-        } else {
-            Self::parse_v1(body.rest(), cpu, flags)
-        }
+        let flags = if flagged { body.u32().ok_or_else(|| short(&body))? } else { 0 };
+        if v2 { Self::parse_v2(body.rest(), cpu, flags) } else { Self::parse_v1(body.rest(), cpu, flags) }
     }
 
     /// An event from its own bytes in V2 form, starting at `ts`.
@@ -75,12 +61,7 @@ impl<'a> Event<'a> {
     #[inline]
     pub fn parse_v2(bytes: &'a [u8], cpu: u16, flags: u32) -> Result<Self, DamageKind> {
         let Ok((header, _)) = EventHeader::ref_from_prefix(bytes) else {
-            return Err(misfit(
-                0,
-                "bytes of the event header",
-                26,
-                bytes.len() as u64,
-            ));
+            return Err(misfit(0, "bytes of the event header", 26, bytes.len() as u64));
         };
         let event_type = header.event_type.get();
         let (len, nparams) = (header.len.get(), header.nparams.get());
@@ -109,27 +90,14 @@ impl<'a> Event<'a> {
         };
         let width: u64 = if event.wide { 4 } else { 2 };
         let lens_bytes = u64::from(nparams).saturating_mul(width);
-        let Some((lens, data)) = usize::try_from(lens_bytes)
-            .ok()
-            .and_then(|n| rest.split_at_checked(n))
-        else {
-            return Err(misfit(
-                event_type,
-                "bytes for the parameter lengths",
-                lens_bytes,
-                rest.len() as u64,
-            ));
+        let Some((lens, data)) = usize::try_from(lens_bytes).ok().and_then(|n| rest.split_at_checked(n)) else {
+            return Err(misfit(event_type, "bytes for the parameter lengths", lens_bytes, rest.len() as u64));
         };
         event.lens = lens;
         event.data = data;
         let sum = event.lengths_sum();
         if sum > data.len() as u64 {
-            return Err(misfit(
-                event_type,
-                "bytes of the parameters",
-                sum,
-                data.len() as u64,
-            ));
+            return Err(misfit(event_type, "bytes of the parameters", sum, data.len() as u64));
         }
         Ok(event)
     }
@@ -141,12 +109,7 @@ impl<'a> Event<'a> {
     /// [`DamageKind::Event`] when nothing fits.
     pub fn parse_v1(bytes: &'a [u8], cpu: u16, flags: u32) -> Result<Self, DamageKind> {
         let Ok((header, _)) = EventHeaderV1::ref_from_prefix(bytes) else {
-            return Err(misfit(
-                0,
-                "bytes of the event header",
-                22,
-                bytes.len() as u64,
-            ));
+            return Err(misfit(0, "bytes of the event header", 22, bytes.len() as u64));
         };
         let event_type = header.event_type.get();
         let mut event = Event {
@@ -164,10 +127,7 @@ impl<'a> Event<'a> {
             return Ok(event);
         };
         let mut len = header.len.get();
-        if matches!(
-            event_type,
-            schema::id::NOTIFICATION_E | schema::id::INFRASTRUCTURE_EVENT_E
-        ) {
+        if matches!(event_type, schema::id::NOTIFICATION_E | schema::id::INFRASTRUCTURE_EVENT_E) {
             // Old writers counted three bytes too many here.
             len = len.saturating_sub(3);
         }
@@ -194,12 +154,7 @@ impl<'a> Event<'a> {
                 return Ok(event);
             }
         }
-        Err(misfit(
-            event_type,
-            "a parameter count that explains the length",
-            u64::from(len),
-            rest.len() as u64,
-        ))
+        Err(misfit(event_type, "a parameter count that explains the length", u64::from(len), rest.len() as u64))
     }
 
     /// The event over parts that a converter made: lengths are little-endian, `wide` says whether
@@ -221,13 +176,7 @@ impl<'a> Event<'a> {
 
     /// Time, thread, cpu, type and flags.
     pub fn head(&self) -> EventHead {
-        EventHead {
-            ts: self.ts,
-            tid: self.tid,
-            cpu: self.cpu,
-            event_type: self.event_type,
-            flags: self.flags,
-        }
+        EventHead { ts: self.ts, tid: self.tid, cpu: self.cpu, event_type: self.event_type, flags: self.flags }
     }
 
     /// The current table's entry of this type; `None` for types of a newer schema.
@@ -267,11 +216,7 @@ impl<'a> Event<'a> {
     /// The parameters' bytes in order, as many as are stored.
     #[inline]
     pub fn params(&self) -> Params<'a> {
-        Params {
-            wide: self.wide,
-            lens: self.lens,
-            data: self.data,
-        }
+        Params { wide: self.wide, lens: self.lens, data: self.data }
     }
 
     /// Bytes of parameter `index`: `None` when not stored, empty when stored without a value.
@@ -295,27 +240,18 @@ impl<'a> Event<'a> {
     fn lengths_sum(&self) -> u64 {
         if self.wide {
             let (words, _) = self.lens.as_chunks::<4>();
-            words.iter().fold(0, |sum, w| {
-                sum.saturating_add(u64::from(u32::from_le_bytes(*w)))
-            })
+            words.iter().fold(0, |sum, w| sum.saturating_add(u64::from(u32::from_le_bytes(*w))))
         } else {
             let (words, _) = self.lens.as_chunks::<2>();
             // A block holds under 2^31 lengths of under 2^16: no overflow.
-            words.iter().fold(0u64, |sum, w| {
-                sum.wrapping_add(u64::from(u16::from_le_bytes(*w)))
-            })
+            words.iter().fold(0u64, |sum, w| sum.wrapping_add(u64::from(u16::from_le_bytes(*w))))
         }
     }
 }
 
 #[cold]
 fn misfit(event_type: u16, what: &'static str, wanted: u64, found: u64) -> DamageKind {
-    DamageKind::Event {
-        event_type,
-        what,
-        wanted,
-        found,
-    }
+    DamageKind::Event { event_type, what, wanted, found }
 }
 
 /// The fixed part of an event.

@@ -2,7 +2,7 @@
 //!
 //! Two levels, both lossless:
 //!
-//! * **raw**: [`Block`]s, borrows of the bytes between two length fields; what was
+//! * **raw**: [`Blocks`] gives [`Block`]s, borrows of the bytes between two length fields; what was
 //!   read can be written again byte for byte ([`write`]).
 //! * **typed**: [`Capture`] gives the same blocks with their [`Content`]: lists ([`lists`]), machine
 //!   information and [`Event`]s, whose parameters are decoded on demand ([`value`]) by the tables of
@@ -17,12 +17,18 @@ pub mod cursor;
 pub mod encode;
 mod error;
 pub mod event;
+pub mod input;
 mod limits;
 pub mod lists;
 pub mod map;
+pub mod profile;
 pub mod raw;
+pub mod reader;
 pub mod schema;
+pub mod synth;
 pub mod value;
+pub mod verify;
+pub mod write;
 
 pub use block::{Block, BlockClass, BlockType};
 pub use content::Content;
@@ -30,6 +36,7 @@ pub use error::{ContainerDamage, Damage, DamageKind, Error, Result};
 pub use event::{Event, EventHead, STATE_ONLY};
 pub use limits::Limits;
 pub use raw::MachineInfo;
+pub use reader::{Blocks, Capture, Damages, Item, Piece};
 pub use value::Value;
 
 /// How the bytes of a capture file are stored.

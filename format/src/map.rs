@@ -20,19 +20,11 @@ impl Map {
     /// # Errors
     /// [`Error::Input`] when it cannot be opened or mapped, or is no regular file.
     pub fn open(path: &Path) -> Result<Map> {
-        let failed = |what, source| Error::Input {
-            name: path.display().to_string(),
-            what,
-            offset: 0,
-            source,
-        };
+        let failed = |what, source| Error::Input { name: path.display().to_string(), what, offset: 0, source };
         let file = File::open(path).map_err(|e| failed("open", e))?;
         let kind = file.metadata().map_err(|e| failed("open", e))?.file_type();
         if !kind.is_file() {
-            return Err(failed(
-                "map",
-                io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"),
-            ));
+            return Err(failed("map", io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
         }
         // SAFETY: the map is private to this process and only read. What cannot be ruled out is
         // another process changing the file meanwhile. Changed bytes are harmless: they are

@@ -2,6 +2,7 @@
 //!
 //! Everything that is decided per event type is looked up here; no other module knows an event by
 //! its layout. Source: scap-format sections 4 and 5, appendix A.
+#![allow(clippy::unreadable_literal)] // the generated tables
 
 use std::fmt;
 
@@ -60,13 +61,7 @@ impl ParamType {
     pub fn fixed_size(self) -> Option<usize> {
         use ParamType as P;
         match self {
-            P::Int8
-            | P::Uint8
-            | P::SigType
-            | P::L4Proto
-            | P::SockFamily
-            | P::Flags8
-            | P::EnumFlags8 => Some(1),
+            P::Int8 | P::Uint8 | P::SigType | P::L4Proto | P::SockFamily | P::Flags8 | P::EnumFlags8 => Some(1),
             P::Int16 | P::Uint16 | P::SyscallId | P::Port | P::Flags16 | P::EnumFlags16 => Some(2),
             P::Int32
             | P::Uint32
@@ -80,14 +75,7 @@ impl ParamType {
             | P::EnumFlags32
             | P::Fd32
             | P::Pid32 => Some(4),
-            P::Int64
-            | P::Uint64
-            | P::Errno
-            | P::Fd
-            | P::Pid
-            | P::RelTime
-            | P::AbsTime
-            | P::Double => Some(8),
+            P::Int64 | P::Uint64 | P::Errno | P::Fd | P::Pid | P::RelTime | P::AbsTime | P::Double => Some(8),
             P::Ipv6Addr => Some(16),
             P::CharBuf
             | P::ByteBuf
@@ -360,18 +348,13 @@ pub fn event_info_2022(event_type: u16) -> Option<&'static EventInfo> {
 /// The conversion rule for an event type stored with that many parameters.
 pub fn conversion(event_type: u16, nparams: usize) -> Option<&'static Conversion> {
     let nparams = u8::try_from(nparams).ok()?;
-    let at = CONVERSIONS
-        .binary_search_by_key(&(event_type, nparams), |c| (c.event, c.nparams))
-        .ok()?;
+    let at = CONVERSIONS.binary_search_by_key(&(event_type, nparams), |c| (c.event, c.nparams)).ok()?;
     CONVERSIONS.get(at)
 }
 
 /// Name of a stored system call code; `None` for unknown or withdrawn codes.
 pub fn syscall_name(code: u16) -> Option<&'static str> {
-    SYSCALL_NAMES
-        .get(usize::from(code))
-        .copied()
-        .filter(|n| !n.is_empty())
+    SYSCALL_NAMES.get(usize::from(code)).copied().filter(|n| !n.is_empty())
 }
 
 /// The x86_64 call of that number.
@@ -400,23 +383,11 @@ mod tests {
                 if let Some(d) = p.dirfd {
                     assert!(usize::from(d) < e.params.len(), "{e}: {}", p.name);
                 }
-                assert_eq!(
-                    p.dynamic.is_empty(),
-                    p.kind != ParamType::Dyn,
-                    "{e}: {}",
-                    p.name
-                );
+                assert_eq!(p.dynamic.is_empty(), p.kind != ParamType::Dyn, "{e}: {}", p.name);
             }
         }
-        let large: Vec<u16> = EVENTS
-            .iter()
-            .filter(|e| e.flags.is_large())
-            .map(|e| e.id)
-            .collect();
-        assert_eq!(
-            large,
-            [id::PLUGINEVENT_E, id::CONTAINER_JSON_2_E, id::ASYNCEVENT_E]
-        );
+        let large: Vec<u16> = EVENTS.iter().filter(|e| e.flags.is_large()).map(|e| e.id).collect();
+        assert_eq!(large, [id::PLUGINEVENT_E, id::CONTAINER_JSON_2_E, id::ASYNCEVENT_E]);
     }
 
     /// Between table versions names may change, sizes and order never (scap-format section 4).
@@ -425,12 +396,7 @@ mod tests {
         for (old, new) in EVENTS_2022.iter().zip(&EVENTS) {
             assert!(old.params.len() <= new.params.len(), "{old}");
             for (a, b) in old.params.iter().zip(new.params) {
-                assert_eq!(
-                    a.kind.fixed_size(),
-                    b.kind.fixed_size(),
-                    "{old}: {}",
-                    a.name
-                );
+                assert_eq!(a.kind.fixed_size(), b.kind.fixed_size(), "{old}: {}", a.name);
             }
         }
     }
@@ -442,10 +408,7 @@ mod tests {
             match c.action {
                 Action::Become(to) => assert!(c.instructions.len() <= params(to), "{c:?}"),
                 Action::Add => {
-                    assert!(
-                        usize::from(c.nparams) + c.instructions.len() <= params(c.event),
-                        "{c:?}"
-                    );
+                    assert!(usize::from(c.nparams) + c.instructions.len() <= params(c.event), "{c:?}");
                     assert!(!c.instructions.is_empty(), "{c:?}");
                 }
                 _ => assert!(c.instructions.is_empty(), "{c:?}"),

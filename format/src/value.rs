@@ -85,7 +85,10 @@ pub enum SockTuple<'a> {
         dport: u16,
     },
     /// A family that is not decoded, or too few bytes for its family.
-    Other { family: u8, rest: &'a [u8] },
+    Other {
+        family: u8,
+        rest: &'a [u8],
+    },
 }
 
 const AF_UNIX: u8 = 1;
@@ -98,23 +101,12 @@ impl<'a> SockAddr<'a> {
         let (family, rest) = bytes.split_first()?;
         let mut c = Cursor::new(rest);
         let parsed = match *family {
-            AF_UNIX if !rest.is_empty() => Some(SockAddr::Unix {
-                path: until_nul(rest),
-            }),
-            AF_INET => c
-                .array()
-                .zip(c.u16())
-                .map(|(ip, port)| SockAddr::Ipv4 { ip, port }),
-            AF_INET6 => c
-                .array()
-                .zip(c.u16())
-                .map(|(ip, port)| SockAddr::Ipv6 { ip, port }),
+            AF_UNIX if !rest.is_empty() => Some(SockAddr::Unix { path: until_nul(rest) }),
+            AF_INET => c.array().zip(c.u16()).map(|(ip, port)| SockAddr::Ipv4 { ip, port }),
+            AF_INET6 => c.array().zip(c.u16()).map(|(ip, port)| SockAddr::Ipv6 { ip, port }),
             _ => None,
         };
-        Some(parsed.unwrap_or(SockAddr::Other {
-            family: *family,
-            rest,
-        }))
+        Some(parsed.unwrap_or(SockAddr::Other { family: *family, rest }))
     }
 }
 
@@ -124,35 +116,18 @@ impl<'a> SockTuple<'a> {
         let (family, rest) = bytes.split_first()?;
         let mut c = Cursor::new(rest);
         let parsed = match *family {
-            AF_UNIX => (|| {
-                Some(SockTuple::Unix {
-                    source: c.u64()?,
-                    destination: c.u64()?,
-                    path: until_nul(c.rest()),
-                })
-            })(),
-            AF_INET => (|| {
-                Some(SockTuple::Ipv4 {
-                    sip: c.array()?,
-                    sport: c.u16()?,
-                    dip: c.array()?,
-                    dport: c.u16()?,
-                })
-            })(),
-            AF_INET6 => (|| {
-                Some(SockTuple::Ipv6 {
-                    sip: c.array()?,
-                    sport: c.u16()?,
-                    dip: c.array()?,
-                    dport: c.u16()?,
-                })
-            })(),
+            AF_UNIX => {
+                (|| Some(SockTuple::Unix { source: c.u64()?, destination: c.u64()?, path: until_nul(c.rest()) }))()
+            }
+            AF_INET => {
+                (|| Some(SockTuple::Ipv4 { sip: c.array()?, sport: c.u16()?, dip: c.array()?, dport: c.u16()? }))()
+            }
+            AF_INET6 => {
+                (|| Some(SockTuple::Ipv6 { sip: c.array()?, sport: c.u16()?, dip: c.array()?, dport: c.u16()? }))()
+            }
             _ => None,
         };
-        Some(parsed.unwrap_or(SockTuple::Other {
-            family: *family,
-            rest,
-        }))
+        Some(parsed.unwrap_or(SockTuple::Other { family: *family, rest }))
     }
 }
 
@@ -161,25 +136,22 @@ impl<'a> SockTuple<'a> {
 pub struct PollFds<'a>(&'a [u8]);
 
 impl PollFds<'_> {
-    /// Items left.
+    /// Number of items.
     pub fn len(&self) -> usize {
         self.0.len() / 10
     }
 
-    /// Whether no item is left.
+    /// Whether there is no item.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-impl Iterator for PollFds<'_> {
-    type Item = (i64, u16);
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl<'a> PollFds<'a> {
+    /// The items in order.
+    pub fn iter(&self) -> impl Iterator<Item = (i64, u16)> + use<'a> {
         let mut c = Cursor::new(self.0);
-        let item = (c.i64()?, c.u16()?);
-        self.0 = c.rest();
-        Some(item)
+        std::iter::from_fn(move || Some((c.i64()?, c.u16()?)))
     }
 }
 
@@ -208,21 +180,12 @@ pub fn decode(kind: ParamType, bytes: &[u8]) -> Value<'_> {
     if let Some(wanted) = kind.fixed_size()
         && bytes.len() != wanted
     {
-        return Value::Malformed {
-            wanted,
-            found: bytes.len(),
-        };
+        return Value::Malformed { wanted, found: bytes.len() };
     }
     match kind {
-        P::Int8
-        | P::Int16
-        | P::Int32
-        | P::Int64
-        | P::Errno
-        | P::Fd
-        | P::Pid
-        | P::Fd32
-        | P::Pid32 => Value::Signed(signed(bytes)),
+        P::Int8 | P::Int16 | P::Int32 | P::Int64 | P::Errno | P::Fd | P::Pid | P::Fd32 | P::Pid32 => {
+            Value::Signed(signed(bytes))
+        }
         P::Double => Value::Double(f64::from_bits(unsigned(bytes))),
         P::CharBuf | P::FsPath | P::FsRelPath => {
             let text = bytes.strip_suffix(&[0]).unwrap_or(bytes);
@@ -236,23 +199,13 @@ pub fn decode(kind: ParamType, bytes: &[u8]) -> Value<'_> {
                 let wanted = usize::from(u16::from_le_bytes(*count)).saturating_mul(10);
                 match items.get(..wanted) {
                     Some(items) => Value::Fds(PollFds(items)),
-                    None => Value::Malformed {
-                        wanted: wanted.saturating_add(2),
-                        found: bytes.len(),
-                    },
+                    None => Value::Malformed { wanted: wanted.saturating_add(2), found: bytes.len() },
                 }
             }
-            None => Value::Malformed {
-                wanted: 2,
-                found: bytes.len(),
-            },
+            None => Value::Malformed { wanted: 2, found: bytes.len() },
         },
-        P::Ipv4Addr => bytes
-            .first_chunk()
-            .map_or(Value::Absent, |a| Value::Ipv4(*a)),
-        P::Ipv6Addr => bytes
-            .first_chunk()
-            .map_or(Value::Absent, |a| Value::Ipv6(*a)),
+        P::Ipv4Addr => bytes.first_chunk().map_or(Value::Absent, |a| Value::Ipv4(*a)),
+        P::Ipv6Addr => bytes.first_chunk().map_or(Value::Absent, |a| Value::Ipv6(*a)),
         _ => Value::Unsigned(unsigned(bytes)),
     }
 }
@@ -268,11 +221,7 @@ pub fn unsigned(bytes: &[u8]) -> u64 {
 
 /// Little-endian number of 1 to 8 bytes, sign extended.
 pub fn signed(bytes: &[u8]) -> i64 {
-    let fill = if bytes.last().is_some_and(|b| b & 0x80 != 0) {
-        0xFF
-    } else {
-        0
-    };
+    let fill = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xFF } else { 0 };
     let mut all = [fill; 8];
     for (to, from) in all.iter_mut().zip(bytes) {
         *to = *from;
@@ -290,13 +239,7 @@ mod tests {
         assert_eq!(decode(P::Int32, &(-2i32).to_le_bytes()), Value::Signed(-2));
         assert_eq!(decode(P::Uint32, &[0xFF; 4]), Value::Unsigned(0xFFFF_FFFF));
         assert_eq!(decode(P::Fd, &(-100i64).to_le_bytes()), Value::Signed(-100));
-        assert_eq!(
-            decode(P::Errno, &[0; 4]),
-            Value::Malformed {
-                wanted: 8,
-                found: 4
-            }
-        );
+        assert_eq!(decode(P::Errno, &[0; 4]), Value::Malformed { wanted: 8, found: 4 });
         assert_eq!(decode(P::Uid, &[]), Value::Absent);
     }
 
@@ -313,31 +256,14 @@ mod tests {
         let tuple = [2, 1, 2, 3, 4, 0x39, 0x30, 5, 6, 7, 8, 80, 0];
         assert_eq!(
             decode(P::SockTuple, &tuple),
-            Value::Tuple(SockTuple::Ipv4 {
-                sip: [1, 2, 3, 4],
-                sport: 12345,
-                dip: [5, 6, 7, 8],
-                dport: 80
-            })
+            Value::Tuple(SockTuple::Ipv4 { sip: [1, 2, 3, 4], sport: 12345, dip: [5, 6, 7, 8], dport: 80 })
         );
         assert_eq!(
             decode(P::SockTuple, &tuple[..12]),
-            Value::Tuple(SockTuple::Other {
-                family: 2,
-                rest: &tuple[1..12]
-            })
+            Value::Tuple(SockTuple::Other { family: 2, rest: &tuple[1..12] })
         );
-        assert_eq!(
-            decode(P::SockAddr, b"\x01/run/s\0"),
-            Value::Address(SockAddr::Unix { path: b"/run/s" })
-        );
-        assert_eq!(
-            decode(P::SockAddr, &[0]),
-            Value::Address(SockAddr::Other {
-                family: 0,
-                rest: &[]
-            })
-        );
+        assert_eq!(decode(P::SockAddr, b"\x01/run/s\0"), Value::Address(SockAddr::Unix { path: b"/run/s" }));
+        assert_eq!(decode(P::SockAddr, &[0]), Value::Address(SockAddr::Other { family: 0, rest: &[] }));
     }
 
     #[test]
@@ -347,17 +273,9 @@ mod tests {
             bytes.extend(fd.to_le_bytes());
             bytes.extend(flags.to_le_bytes());
         }
-        let Value::Fds(fds) = decode(P::FdList, &bytes) else {
-            panic!()
-        };
-        assert_eq!(fds.collect::<Vec<_>>(), [(3, 1), (-1, 4)]);
-        assert_eq!(
-            decode(P::FdList, &bytes[..21]),
-            Value::Malformed {
-                wanted: 22,
-                found: 21
-            }
-        );
+        let Value::Fds(fds) = decode(P::FdList, &bytes) else { panic!() };
+        assert_eq!(fds.iter().collect::<Vec<_>>(), [(3, 1), (-1, 4)]);
+        assert_eq!(decode(P::FdList, &bytes[..21]), Value::Malformed { wanted: 22, found: 21 });
     }
 
     #[test]

@@ -8,5 +8,7 @@
 //! ```
 
 pub mod engine;
+pub mod upgrade;
 
 pub use engine::{Engine, Fd, Thread};
+pub use upgrade::{Upgraded, Upgrader};

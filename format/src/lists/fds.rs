@@ -59,72 +59,31 @@ pub enum FdInfo<'a> {
     /// A name.
     Name(&'a [u8]),
     /// Open flags (`PPM_O_*`), name, device number where stored.
-    File {
-        open_flags: u32,
-        name: &'a [u8],
-        dev: Option<u32>,
-    },
+    File { open_flags: u32, name: &'a [u8], dev: Option<u32> },
     /// A connected IPv4 socket.
-    Ipv4 {
-        sip: [u8; 4],
-        dip: [u8; 4],
-        sport: u16,
-        dport: u16,
-        l4: u8,
-    },
+    Ipv4 { sip: [u8; 4], dip: [u8; 4], sport: u16, dport: u16, l4: u8 },
     /// A connected IPv6 socket.
-    Ipv6 {
-        sip: [u8; 16],
-        dip: [u8; 16],
-        sport: u16,
-        dport: u16,
-        l4: u8,
-    },
+    Ipv6 { sip: [u8; 16], dip: [u8; 16], sport: u16, dport: u16, l4: u8 },
     /// A bound IPv4 socket.
     Ipv4Server { ip: [u8; 4], port: u16, l4: u8 },
     /// A bound IPv6 socket.
     Ipv6Server { ip: [u8; 16], port: u16, l4: u8 },
     /// A unix socket: kernel addresses of both ends, and path.
-    Unix {
-        source: u64,
-        destination: u64,
-        name: &'a [u8],
-    },
+    Unix { source: u64, destination: u64, name: &'a [u8] },
 }
 
 impl<'a> FdInfo<'a> {
     fn parse(kind: FdType, v2: bool, c: &mut Cursor<'a>) -> Option<Self> {
         Some(match kind {
-            FdType::UNKNOWN => FdInfo::None,
-            FdType::IPV4_SOCK => FdInfo::Ipv4 {
-                sip: c.array()?,
-                dip: c.array()?,
-                sport: c.u16()?,
-                dport: c.u16()?,
-                l4: c.u8()?,
-            },
-            FdType::IPV6_SOCK => FdInfo::Ipv6 {
-                sip: c.array()?,
-                dip: c.array()?,
-                sport: c.u16()?,
-                dport: c.u16()?,
-                l4: c.u8()?,
-            },
-            FdType::IPV4_SERVSOCK => FdInfo::Ipv4Server {
-                ip: c.array()?,
-                port: c.u16()?,
-                l4: c.u8()?,
-            },
-            FdType::IPV6_SERVSOCK => FdInfo::Ipv6Server {
-                ip: c.array()?,
-                port: c.u16()?,
-                l4: c.u8()?,
-            },
-            FdType::UNIX_SOCK => FdInfo::Unix {
-                source: c.u64()?,
-                destination: c.u64()?,
-                name: c.string()?,
-            },
+            FdType::IPV4_SOCK => {
+                FdInfo::Ipv4 { sip: c.array()?, dip: c.array()?, sport: c.u16()?, dport: c.u16()?, l4: c.u8()? }
+            }
+            FdType::IPV6_SOCK => {
+                FdInfo::Ipv6 { sip: c.array()?, dip: c.array()?, sport: c.u16()?, dport: c.u16()?, l4: c.u8()? }
+            }
+            FdType::IPV4_SERVSOCK => FdInfo::Ipv4Server { ip: c.array()?, port: c.u16()?, l4: c.u8()? },
+            FdType::IPV6_SERVSOCK => FdInfo::Ipv6Server { ip: c.array()?, port: c.u16()?, l4: c.u8()? },
+            FdType::UNIX_SOCK => FdInfo::Unix { source: c.u64()?, destination: c.u64()?, name: c.string()? },
             FdType::FILE_V2 => FdInfo::File {
                 open_flags: c.u32()?,
                 name: c.string()?,
@@ -132,6 +91,7 @@ impl<'a> FdInfo<'a> {
                 dev: if v2 { c.u32() } else { None },
             },
             FdType(1..=21) => FdInfo::Name(c.string()?),
+            // UNKNOWN, and types of a newer version: the entry's bytes stay in `Fd::extra`.
             FdType(_) => FdInfo::None,
         })
     }
@@ -140,38 +100,18 @@ impl<'a> FdInfo<'a> {
         match self {
             FdInfo::None => {}
             FdInfo::Name(name) => put_string(out, "fd name", name)?,
-            FdInfo::File {
-                open_flags,
-                name,
-                dev,
-            } => {
+            FdInfo::File { open_flags, name, dev } => {
                 out.extend_from_slice(&open_flags.to_le_bytes());
                 put_string(out, "fd name", name)?;
                 if let Some(dev) = dev {
                     out.extend_from_slice(&dev.to_le_bytes());
                 }
             }
-            FdInfo::Ipv4 {
-                sip,
-                dip,
-                sport,
-                dport,
-                l4,
-            } => put_socket(out, sip, dip, *sport, *dport, *l4),
-            FdInfo::Ipv6 {
-                sip,
-                dip,
-                sport,
-                dport,
-                l4,
-            } => put_socket(out, sip, dip, *sport, *dport, *l4),
+            FdInfo::Ipv4 { sip, dip, sport, dport, l4 } => put_socket(out, sip, dip, *sport, *dport, *l4),
+            FdInfo::Ipv6 { sip, dip, sport, dport, l4 } => put_socket(out, sip, dip, *sport, *dport, *l4),
             FdInfo::Ipv4Server { ip, port, l4 } => put_server(out, ip, *port, *l4),
             FdInfo::Ipv6Server { ip, port, l4 } => put_server(out, ip, *port, *l4),
-            FdInfo::Unix {
-                source,
-                destination,
-                name,
-            } => {
+            FdInfo::Unix { source, destination, name } => {
                 out.extend_from_slice(&source.to_le_bytes());
                 out.extend_from_slice(&destination.to_le_bytes());
                 put_string(out, "fd name", name)?;
@@ -236,11 +176,7 @@ impl<'a> Fds<'a> {
     pub fn new(body: &'a [u8], version: u8, limits: &Limits) -> Result<Self, DamageKind> {
         let mut entries = Entries::new("fd list", body, limits);
         match entries.body.i64() {
-            Some(tid) => Ok(Fds {
-                tid,
-                entries,
-                version,
-            }),
+            Some(tid) => Ok(Fds { tid, entries, version }),
             None => Err(entries.bad("tid", 8, body.len() as u64)),
         }
     }
@@ -252,43 +188,23 @@ impl<'a> Fds<'a> {
 
     fn entry(&mut self) -> Result<Fd<'a>, DamageKind> {
         let v2 = self.version >= 2;
-        let mut c = if v2 {
-            self.entries.declared(true)?
-        } else {
-            self.entries.body
-        };
+        let mut c = if v2 { self.entries.declared(true)? } else { self.entries.body };
         let head = (|| Some((c.i64()?, c.u64()?, FdType(c.u8()?))))();
         let Some((fd, ino, kind)) = head else {
             return Err(self.entries.bad("size", 17, c.remaining() as u64));
         };
         if !v2 && kind.0 > FdType::PIDFD.0 {
             // Without a declared length an unknown type cannot be stepped over.
-            return Err(self
-                .entries
-                .bad("fd type", u64::from(FdType::PIDFD.0), u64::from(kind.0)));
+            return Err(self.entries.bad("fd type", u64::from(FdType::PIDFD.0), u64::from(kind.0)));
         }
         let Some(info) = FdInfo::parse(kind, v2, &mut c) else {
-            return Err(self
-                .entries
-                .bad("size of the fd's payload", 1, c.remaining() as u64));
+            return Err(self.entries.bad("size of the fd's payload", 1, c.remaining() as u64));
         };
         if v2 {
-            return Ok(Fd {
-                fd,
-                ino,
-                kind,
-                info,
-                extra: c.rest(),
-            });
+            return Ok(Fd { fd, ino, kind, info, extra: c.rest() });
         }
         self.entries.body = c;
-        Ok(Fd {
-            fd,
-            ino,
-            kind,
-            info,
-            extra: &[],
-        })
+        Ok(Fd { fd, ino, kind, info, extra: &[] })
     }
 }
 
@@ -296,13 +212,8 @@ impl<'a> Iterator for Fds<'a> {
     type Item = Result<Fd<'a>, DamageKind>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.entries.more()? {
-            Err(e) => Some(Err(e)),
-            Ok(()) => {
-                let fd = self.entry();
-                self.entries.entry = self.entries.entry.saturating_add(1);
-                Some(fd)
-            }
-        }
+        let entry = self.entries.more()?.and_then(|()| self.entry());
+        self.entries.entry = self.entries.entry.saturating_add(1);
+        Some(entry)
     }
 }

@@ -21,16 +21,8 @@ pub struct Interface<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Address {
-    V4 {
-        address: [u8; 4],
-        netmask: [u8; 4],
-        broadcast: [u8; 4],
-    },
-    V6 {
-        address: [u8; 16],
-        netmask: [u8; 16],
-        broadcast: [u8; 16],
-    },
+    V4 { address: [u8; 4], netmask: [u8; 4], broadcast: [u8; 4] },
+    V6 { address: [u8; 16], netmask: [u8; 16], broadcast: [u8; 16] },
 }
 
 impl<'a> Interface<'a> {
@@ -44,26 +36,13 @@ impl<'a> Interface<'a> {
             other => return Some(Err(other)),
         };
         let address = if v6 {
-            Address::V6 {
-                address: c.array()?,
-                netmask: c.array()?,
-                broadcast: c.array()?,
-            }
+            Address::V6 { address: c.array()?, netmask: c.array()?, broadcast: c.array()? }
         } else {
-            Address::V4 {
-                address: c.array()?,
-                netmask: c.array()?,
-                broadcast: c.array()?,
-            }
+            Address::V4 { address: c.array()?, netmask: c.array()?, broadcast: c.array()? }
         };
         let linkspeed = if speed { Some(c.u64()?) } else { None };
         let name = c.take(usize::from(name_len))?;
-        Some(Ok(Interface {
-            address,
-            linkspeed,
-            name,
-            extra: &[],
-        }))
+        Some(Ok(Interface { address, linkspeed, name, extra: &[] }))
     }
 
     /// Appends the entry as a list of `version` stores it.
@@ -86,18 +65,10 @@ impl<'a> Interface<'a> {
             out.extend_from_slice(&kind.to_le_bytes());
             out.extend_from_slice(&name_len.to_le_bytes());
             match &self.address {
-                Address::V4 {
-                    address,
-                    netmask,
-                    broadcast,
-                } => {
+                Address::V4 { address, netmask, broadcast } => {
                     out.extend_from_slice(&[*address, *netmask, *broadcast].concat());
                 }
-                Address::V6 {
-                    address,
-                    netmask,
-                    broadcast,
-                } => {
+                Address::V6 { address, netmask, broadcast } => {
                     out.extend_from_slice(&[*address, *netmask, *broadcast].concat());
                 }
             }
@@ -110,11 +81,7 @@ impl<'a> Interface<'a> {
             }
             Ok(())
         };
-        if version < 2 {
-            fill(out)
-        } else {
-            put_declared(out, false, fill)
-        }
+        if version < 2 { fill(out) } else { put_declared(out, false, fill) }
     }
 }
 
@@ -128,10 +95,7 @@ pub struct Interfaces<'a> {
 impl<'a> Interfaces<'a> {
     /// The list in `body` (padding included), laid out as `version` says.
     pub fn new(body: &'a [u8], version: u8, limits: &Limits) -> Self {
-        Interfaces {
-            entries: Entries::new("interface list", body, limits),
-            version,
-        }
+        Interfaces { entries: Entries::new("interface list", body, limits), version }
     }
 
     /// Layout version, 1 or 2.
@@ -140,11 +104,7 @@ impl<'a> Interfaces<'a> {
     }
 
     fn entry(&mut self) -> Result<Interface<'a>, DamageKind> {
-        let mut c = if self.version >= 2 {
-            self.entries.declared(false)?
-        } else {
-            self.entries.body
-        };
+        let mut c = if self.version >= 2 { self.entries.declared(false)? } else { self.entries.body };
         let mut interface = match Interface::parse(&mut c) {
             Some(Ok(interface)) => interface,
             Some(Err(kind)) => return Err(self.entries.bad("interface type", 4, u64::from(kind))),
@@ -163,14 +123,9 @@ impl<'a> Iterator for Interfaces<'a> {
     type Item = Result<Interface<'a>, DamageKind>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.entries.more()? {
-            Err(e) => Some(Err(e)),
-            Ok(()) => {
-                let interface = self.entry();
-                self.entries.entry = self.entries.entry.saturating_add(1);
-                Some(interface)
-            }
-        }
+        let entry = self.entries.more()?.and_then(|()| self.entry());
+        self.entries.entry = self.entries.entry.saturating_add(1);
+        Some(entry)
     }
 }
 

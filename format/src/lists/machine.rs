@@ -10,15 +10,13 @@ use zerocopy::{FromBytes, IntoBytes};
 /// # Errors
 /// [`DamageKind::List`] when the body is shorter.
 pub fn parse(body: &[u8]) -> Result<&MachineInfo, DamageKind> {
-    MachineInfo::ref_from_prefix(body)
-        .map(|(m, _)| m)
-        .map_err(|_| DamageKind::List {
-            list: "machine information",
-            what: "size",
-            entry: 0,
-            wanted: 180,
-            found: body.len() as u64,
-        })
+    MachineInfo::ref_from_prefix(body).map(|(m, _)| m).map_err(|_| DamageKind::List {
+        list: "machine information",
+        what: "size",
+        entry: 0,
+        wanted: 180,
+        found: body.len() as u64,
+    })
 }
 
 impl MachineInfo {

@@ -18,19 +18,13 @@ struct Entries<'a> {
     list: &'static str,
     body: Cursor<'a>,
     entry: u64,
-    max_entries: u64,
+    limit: u64,
     failed: bool,
 }
 
 impl<'a> Entries<'a> {
     fn new(list: &'static str, body: &'a [u8], limits: &crate::Limits) -> Self {
-        Entries {
-            list,
-            body: Cursor::new(body),
-            entry: 0,
-            max_entries: limits.max_list_entries,
-            failed: false,
-        }
+        Entries { list, body: Cursor::new(body), entry: 0, limit: limits.max_list_entries, failed: false }
     }
 
     /// Whether another entry starts here: fewer than 4 bytes are padding.
@@ -38,26 +32,16 @@ impl<'a> Entries<'a> {
         if self.failed || self.body.remaining() < 4 {
             return None;
         }
-        if self.entry >= self.max_entries {
+        if self.entry >= self.limit {
             let found = self.entry.saturating_add(1);
-            return Some(Err(self.bad(
-                "number (max-list-entries)",
-                self.max_entries,
-                found,
-            )));
+            return Some(Err(self.bad("number (max-list-entries)", self.limit, found)));
         }
         Some(Ok(()))
     }
 
     fn bad(&mut self, what: &'static str, wanted: u64, found: u64) -> DamageKind {
         self.failed = true;
-        DamageKind::List {
-            list: self.list,
-            what,
-            entry: self.entry,
-            wanted,
-            found,
-        }
+        DamageKind::List { list: self.list, what, entry: self.entry, wanted, found }
     }
 
     /// The bytes of an entry that declares its length. `counts_itself`: the declared length includes

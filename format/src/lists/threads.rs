@@ -225,11 +225,7 @@ pub struct Threads<'a> {
 impl<'a> Threads<'a> {
     /// The list in `body` (padding included), laid out as `version` says.
     pub fn new(body: &'a [u8], version: u8, limits: &Limits) -> Self {
-        Threads {
-            entries: Entries::new("process list", body, limits),
-            version,
-            max_string: limits.max_string,
-        }
+        Threads { entries: Entries::new("process list", body, limits), version, max_string: limits.max_string }
     }
 
     /// Layout version, 1 to 9.
@@ -239,27 +235,18 @@ impl<'a> Threads<'a> {
 
     fn entry(&mut self) -> Result<Thread<'a>, DamageKind> {
         let declares = self.version >= 9;
-        let mut cursor = if declares {
-            self.entries.declared(true)?
-        } else {
-            self.entries.body
-        };
+        let mut cursor = if declares { self.entries.declared(true)? } else { self.entries.body };
         let mut thread = Thread::default();
         for f in FIELDS.iter().filter(|f| f.since <= self.version) {
             if (f.get)(&mut thread, &mut cursor).is_none() {
                 return Err(self.entries.bad(f.name, 1, cursor.remaining() as u64));
             }
         }
-        for (what, bytes) in [
-            ("comm", thread.comm),
-            ("args", thread.args),
-            ("env", thread.env),
-            ("cgroups", thread.cgroups),
-        ] {
+        for (what, bytes) in
+            [("comm", thread.comm), ("args", thread.args), ("env", thread.env), ("cgroups", thread.cgroups)]
+        {
             if bytes.len() > usize::from(self.max_string) {
-                return Err(self
-                    .entries
-                    .bad(what, u64::from(self.max_string), bytes.len() as u64));
+                return Err(self.entries.bad(what, u64::from(self.max_string), bytes.len() as u64));
             }
         }
         if !declares {
@@ -267,11 +254,7 @@ impl<'a> Threads<'a> {
             self.entries.body = cursor;
             return Ok(thread);
         }
-        let (fields, new) = if cursor.remaining() > Tail::OLD_MAX {
-            (NEW_TAIL, true)
-        } else {
-            (OLD_TAIL, false)
-        };
+        let (fields, new) = if cursor.remaining() > Tail::OLD_MAX { (NEW_TAIL, true) } else { (OLD_TAIL, false) };
         let before = cursor.remaining();
         for f in fields {
             if (f.get)(&mut thread, &mut cursor).is_none() {
@@ -279,11 +262,7 @@ impl<'a> Threads<'a> {
             }
         }
         let size = u8::try_from(before.saturating_sub(cursor.remaining())).unwrap_or(u8::MAX);
-        thread.tail = if new {
-            Tail::New(size)
-        } else {
-            Tail::Old(size)
-        };
+        thread.tail = if new { Tail::New(size) } else { Tail::Old(size) };
         thread.extra = cursor.rest();
         Ok(thread)
     }
@@ -293,14 +272,9 @@ impl<'a> Iterator for Threads<'a> {
     type Item = Result<Thread<'a>, DamageKind>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.entries.more()? {
-            Err(e) => Some(Err(e)),
-            Ok(()) => {
-                let thread = self.entry();
-                self.entries.entry = self.entries.entry.saturating_add(1);
-                Some(thread)
-            }
-        }
+        let entry = self.entries.more()?.and_then(|()| self.entry());
+        self.entries.entry = self.entries.entry.saturating_add(1);
+        Some(entry)
     }
 }
 
@@ -333,11 +307,7 @@ impl Thread<'_> {
         })
     }
 
-    fn encode_fields<'f>(
-        &self,
-        fields: impl Iterator<Item = &'f Field>,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
+    fn encode_fields<'f>(&self, fields: impl Iterator<Item = &'f Field>, out: &mut Vec<u8>) -> Result<()> {
         for f in fields {
             (f.put)(self, out)?;
         }

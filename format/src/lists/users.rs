@@ -36,12 +36,7 @@ impl<'a> Account<'a> {
                 shell: c.string()?,
                 extra: &[],
             },
-            kind => Account::Group {
-                kind,
-                gid: c.u32()?,
-                name: c.string()?,
-                extra: &[],
-            },
+            kind => Account::Group { kind, gid: c.u32()?, name: c.string()?, extra: &[] },
         })
     }
 
@@ -52,14 +47,7 @@ impl<'a> Account<'a> {
     pub fn encode(&self, version: u8, out: &mut Vec<u8>) -> Result<()> {
         let fill = |out: &mut Vec<u8>| {
             let extra = match self {
-                Account::User {
-                    uid,
-                    gid,
-                    name,
-                    home,
-                    shell,
-                    extra,
-                } => {
+                Account::User { uid, gid, name, home, shell, extra } => {
                     out.push(0);
                     out.extend_from_slice(&uid.to_le_bytes());
                     out.extend_from_slice(&gid.to_le_bytes());
@@ -68,12 +56,7 @@ impl<'a> Account<'a> {
                     put_string(out, "shell", shell)?;
                     extra
                 }
-                Account::Group {
-                    kind,
-                    gid,
-                    name,
-                    extra,
-                } => {
+                Account::Group { kind, gid, name, extra } => {
                     out.push(*kind);
                     out.extend_from_slice(&gid.to_le_bytes());
                     put_string(out, "group name", name)?;
@@ -85,11 +68,7 @@ impl<'a> Account<'a> {
             }
             Ok(())
         };
-        if version < 2 {
-            fill(out)
-        } else {
-            put_declared(out, true, fill)
-        }
+        if version < 2 { fill(out) } else { put_declared(out, true, fill) }
     }
 }
 
@@ -103,10 +82,7 @@ pub struct Users<'a> {
 impl<'a> Users<'a> {
     /// The list in `body` (padding included), laid out as `version` says.
     pub fn new(body: &'a [u8], version: u8, limits: &Limits) -> Self {
-        Users {
-            entries: Entries::new("user list", body, limits),
-            version,
-        }
+        Users { entries: Entries::new("user list", body, limits), version }
     }
 
     /// Layout version, 1 or 2.
@@ -115,11 +91,7 @@ impl<'a> Users<'a> {
     }
 
     fn entry(&mut self) -> Result<Account<'a>, DamageKind> {
-        let mut c = if self.version >= 2 {
-            self.entries.declared(true)?
-        } else {
-            self.entries.body
-        };
+        let mut c = if self.version >= 2 { self.entries.declared(true)? } else { self.entries.body };
         let Some(mut account) = Account::parse(&mut c) else {
             return Err(self.entries.bad("size", 7, c.remaining() as u64));
         };
@@ -137,13 +109,8 @@ impl<'a> Iterator for Users<'a> {
     type Item = Result<Account<'a>, DamageKind>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.entries.more()? {
-            Err(e) => Some(Err(e)),
-            Ok(()) => {
-                let account = self.entry();
-                self.entries.entry = self.entries.entry.saturating_add(1);
-                Some(account)
-            }
-        }
+        let entry = self.entries.more()?.and_then(|()| self.entry());
+        self.entries.entry = self.entries.entry.saturating_add(1);
+        Some(entry)
     }
 }
