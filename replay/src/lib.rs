@@ -7,8 +7,12 @@
 //! format::Capture -> items -> upgrade (current schema) -> Engine (state) -> Context -> fields, text
 //! ```
 
+mod context;
 pub mod engine;
+pub mod text;
 pub mod upgrade;
 
+pub use context::{Context, TextOptions, TimeMode};
 pub use engine::{Engine, Fd, Thread};
+pub use text::{BufferMode, Dialect};
 pub use upgrade::{Upgraded, Upgrader};

@@ -135,10 +135,7 @@ impl Draft {
     }
 
     fn view(&self, head: EventHead) -> Event<'_> {
-        let head = EventHead {
-            event_type: self.event_type,
-            ..head
-        };
+        let head = EventHead { event_type: self.event_type, ..head };
         Event::from_parts(head, self.wide, &self.lens, &self.data)
     }
 
@@ -148,16 +145,11 @@ impl Draft {
 
     /// Appends a parameter, cut to what its length field can say.
     fn push(&mut self, bytes: &[u8]) {
-        let most = if self.wide {
-            u32::MAX
-        } else {
-            u32::from(u16::MAX)
-        };
+        let most = if self.wide { u32::MAX } else { u32::from(u16::MAX) };
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX).min(most);
         let bytes = bytes.get(..len as usize).unwrap_or(bytes);
         let width = if self.wide { 4 } else { 2 };
-        self.lens
-            .extend_from_slice(len.to_le_bytes().get(..width).unwrap_or_default());
+        self.lens.extend_from_slice(len.to_le_bytes().get(..width).unwrap_or_default());
         self.data.extend_from_slice(bytes);
     }
 }
@@ -173,9 +165,7 @@ struct Stored {
 
 impl Stored {
     fn size(&self) -> usize {
-        128usize
-            .saturating_add(self.draft.lens.capacity())
-            .saturating_add(self.draft.data.capacity())
+        128usize.saturating_add(self.draft.lens.capacity()).saturating_add(self.draft.data.capacity())
     }
 }
 
@@ -201,11 +191,7 @@ fn gate(info: &EventInfo, nparams: usize) -> Gate {
     if flags.is_unused() {
         Gate::Drop
     } else if !flags.is_converter_managed() {
-        if flags.is_old_version() {
-            Gate::Drop
-        } else {
-            Gate::Deliver
-        }
+        if flags.is_old_version() { Gate::Drop } else { Gate::Deliver }
     } else if info.is_enter() {
         Gate::Convert
     } else if nparams > known {
@@ -324,10 +310,7 @@ impl Upgrader {
     /// Adds a rule's parameters to the draft, or makes a new draft of them.
     fn build(&mut self, event: &Event<'_>, rule: &Conversion) {
         let head = event.head();
-        let uses_enter = rule
-            .instructions
-            .iter()
-            .any(|i| matches!(i, Instruction::Enter { .. }));
+        let uses_enter = rule.instructions.iter().any(|i| matches!(i, Instruction::Enter { .. }));
         let mut enter = None;
         if uses_enter
             && let Some(stored) = self.stored.get_mut(&event.tid)
@@ -350,9 +333,7 @@ impl Upgrader {
         };
         let params = schema::event_info(to).map_or(&[][..], |i| i.params);
         for (i, instruction) in rule.instructions.iter().enumerate() {
-            let kind = params
-                .get(first.saturating_add(i))
-                .map_or(ParamType::ByteBuf, |p| p.kind);
+            let kind = params.get(first.saturating_add(i)).map_or(ParamType::ByteBuf, |p| p.kind);
             match *instruction {
                 Instruction::Old(n) => {
                     let bytes = old.as_ref().and_then(|e| e.param(usize::from(n)));
@@ -416,10 +397,7 @@ impl Upgrader {
     fn store_with(&mut self, event: &Event<'_>, fill: impl FnOnce(&mut Draft)) {
         if self.stored.len() >= MAX_STORED && !self.stored.contains_key(&event.tid) {
             self.stored.retain(|_, s| !s.used);
-            self.stored_bytes = self
-                .stored
-                .values()
-                .fold(0, |n, s| n.saturating_add(s.size()));
+            self.stored_bytes = self.stored.values().fold(0, |n, s| n.saturating_add(s.size()));
             if self.stored.len() >= MAX_STORED {
                 self.notes.add(UpgradeNoteKind::NotStored, event);
                 return;
@@ -454,9 +432,7 @@ fn prefix<'a>(event: &Event<'a>, most: usize) -> Event<'a> {
 
 /// Cut to the size of the new parameter's type, as BPF's command (8 bytes, now 4).
 fn fit(kind: ParamType, bytes: &[u8]) -> &[u8] {
-    kind.fixed_size()
-        .and_then(|n| bytes.get(..n))
-        .unwrap_or(bytes)
+    kind.fixed_size().and_then(|n| bytes.get(..n)).unwrap_or(bytes)
 }
 
 /// The value that a parameter has without an enter event.
@@ -477,12 +453,7 @@ fn default(kind: ParamType) -> &'static [u8] {
 /// `{"id":"..","type":N,"name":"..","image":".."}` of the old container event's four parameters.
 fn container_json(event: &Event<'_>) -> Option<Vec<u8>> {
     let mut params = event.params();
-    let (id, kind, name, image) = (
-        params.next()?,
-        params.next()?,
-        params.next()?,
-        params.next()?,
-    );
+    let (id, kind, name, image) = (params.next()?, params.next()?, params.next()?, params.next()?);
     let kind = u32::from_le_bytes(*kind.first_chunk()?);
     let mut out = Vec::new();
     let mut text = |key: &str, value: &[u8]| {

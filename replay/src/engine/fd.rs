@@ -19,6 +19,40 @@ pub struct Fd {
     pub ino: u64,
     /// Addresses, for sockets.
     pub socket: Socket,
+    /// What else is known: [`Fd::FROM_LIST`] and so on.
+    pub flags: u16,
+    /// The process of a pidfd.
+    pub pid: i64,
+}
+
+#[allow(missing_docs)]
+impl Fd {
+    pub const FROM_LIST: u16 = 1;
+    pub const ROLE_CLIENT: u16 = 2;
+    pub const ROLE_SERVER: u16 = 4;
+    pub const CONNECTED: u16 = 8;
+    pub const UPPER_LAYER: u16 = 16;
+    pub const LOWER_LAYER: u16 = 32;
+
+    /// An fd of a kind, with nothing else known.
+    pub fn new(kind: FdKind) -> Self {
+        Fd {
+            kind,
+            name: Text::default(),
+            name_raw: Text::default(),
+            open_flags: 0,
+            dev: 0,
+            ino: 0,
+            socket: Socket::None,
+            flags: 0,
+            pid: 0,
+        }
+    }
+
+    /// Whether the socket's role (client or server) is not known.
+    pub fn has_no_role(&self) -> bool {
+        self.flags & (Fd::ROLE_CLIENT | Fd::ROLE_SERVER) == 0
+    }
 }
 
 /// Type of an fd (state engine 5.4).

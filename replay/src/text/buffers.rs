@@ -110,8 +110,7 @@ fn dump(out: &mut Vec<u8>, data: &[u8], characters: bool) {
 }
 
 fn base64(out: &mut Vec<u8>, data: &[u8]) {
-    const ALPHABET: &[u8; 64] =
-        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for chunk in data.chunks(3) {
         let mut bits = 0u32;
         for i in 0..3 {
@@ -119,11 +118,7 @@ fn base64(out: &mut Vec<u8>, data: &[u8]) {
         }
         for (i, shift) in [18u32, 12, 6, 0].into_iter().enumerate() {
             let at = bits.checked_shr(shift).unwrap_or(0) & 63;
-            out.push(if i <= chunk.len() {
-                ALPHABET.get(at as usize).copied().unwrap_or(b'=')
-            } else {
-                b'='
-            });
+            out.push(if i <= chunk.len() { ALPHABET.get(at as usize).copied().unwrap_or(b'=') } else { b'=' });
         }
     }
 }
@@ -142,10 +137,7 @@ mod tests {
     fn normal_mode() {
         assert_eq!(text(b"\x7fELF \xff\n", BufferMode::Normal), ".ELF ..");
         assert_eq!(text(&[b'a'; 80], BufferMode::Normal), "a".repeat(80));
-        assert_eq!(
-            text(&[b'a'; 81], BufferMode::Normal),
-            format!("{}...", "a".repeat(77))
-        );
+        assert_eq!(text(&[b'a'; 81], BufferMode::Normal), format!("{}...", "a".repeat(77)));
     }
 
     #[test]

@@ -38,11 +38,7 @@ pub fn escaped(out: &mut Vec<u8>, text: &[u8]) {
                 '\r' => out.extend_from_slice(b"\\r"),
                 '\t' => out.extend_from_slice(b"\\t"),
                 '\0'..='\x1f' | '\x7f' => byte(out, c as u8),
-                '\u{80}'..='\u{9f}'
-                | '\u{200e}'
-                | '\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2066}'..='\u{2069}' => {
+                '\u{80}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
                     out.extend_from_slice(b"\\u{");
                     super::numbers::hex(out, u64::from(u32::from(c)), false);
                     out.push(b'}');

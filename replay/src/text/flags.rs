@@ -13,11 +13,7 @@ struct Names<'o> {
 impl<'o> Names<'o> {
     fn new(out: &'o mut Vec<u8>, separator: u8) -> Self {
         let start = out.len();
-        Names {
-            out,
-            start,
-            separator,
-        }
+        Names { out, start, separator }
     }
 
     fn push(&mut self, name: &str) {
@@ -34,11 +30,7 @@ pub fn bits(out: &mut Vec<u8>, table: &FlagTable, value: u64) {
     let mut names = Names::new(out, b'|');
     let mut left = value;
     for (name, bits) in table.entries {
-        let hit = if *bits == 0 {
-            value == 0
-        } else {
-            left & bits == *bits
-        };
+        let hit = if *bits == 0 { value == 0 } else { left & bits == *bits };
         if hit {
             names.push(name);
             left &= !bits;
@@ -91,10 +83,8 @@ pub fn signals(out: &mut Vec<u8>, set: u64) {
 mod tests {
     use super::*;
 
-    const TABLE: FlagTable = FlagTable {
-        name: "test",
-        entries: &[("RDWR", 3), ("WR", 2), ("RD", 1), ("X", 8), ("ALL", 11), ("NONE", 0)],
-    };
+    const TABLE: FlagTable =
+        FlagTable { name: "test", entries: &[("RDWR", 3), ("WR", 2), ("RD", 1), ("X", 8), ("ALL", 11), ("NONE", 0)] };
 
     fn text(f: fn(&mut Vec<u8>, &FlagTable, u64), value: u64) -> String {
         let mut out = b"(".to_vec();

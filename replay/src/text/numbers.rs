@@ -19,10 +19,7 @@ struct Digits {
 
 impl Digits {
     fn new() -> Self {
-        Digits {
-            buffer: [0; LONGEST],
-            at: LONGEST,
-        }
+        Digits { buffer: [0; LONGEST], at: LONGEST }
     }
 
     #[inline]
@@ -98,11 +95,7 @@ pub fn padded(out: &mut Vec<u8>, value: u64, width: usize) {
 
 /// Hexadecimal without prefix.
 pub fn hex(out: &mut Vec<u8>, mut value: u64, upper: bool) {
-    let digits: &[u8; 16] = if upper {
-        b"0123456789ABCDEF"
-    } else {
-        b"0123456789abcdef"
-    };
+    let digits: &[u8; 16] = if upper { b"0123456789ABCDEF" } else { b"0123456789abcdef" };
     let mut d = Digits::new();
     loop {
         let nibble = usize::try_from(value & 15).unwrap_or(0);
@@ -180,9 +173,7 @@ pub fn seconds_general(out: &mut Vec<u8>, ns: u64) {
     let mut d = Vec::with_capacity(8);
     unsigned(&mut d, mantissa);
     // value = mantissa * 10^(scale-9); exponent of its first digit:
-    let exponent = i64::from(scale)
-        .saturating_add(d.len() as i64)
-        .saturating_sub(10);
+    let exponent = i64::from(scale).saturating_add(d.len() as i64).saturating_sub(10);
     if !(-4..6).contains(&exponent) {
         point(out, &d, 1);
         out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });

@@ -105,29 +105,15 @@ pub fn address(out: &mut Vec<u8>, address: &SockAddr<'_>) {
 /// Both ends of a socket.
 pub fn tuple(out: &mut Vec<u8>, tuple: &SockTuple<'_>) {
     match *tuple {
-        SockTuple::Unix {
-            source,
-            destination,
-            path,
-        } => {
+        SockTuple::Unix { source, destination, path } => {
             hex(out, source, false);
             out.extend_from_slice(b"->");
             hex(out, destination, false);
             out.push(b' ');
             out.extend_from_slice(path);
         }
-        SockTuple::Ipv4 {
-            sip,
-            sport,
-            dip,
-            dport,
-        } => ipv4_pair(out, (sip, sport), (dip, dport)),
-        SockTuple::Ipv6 {
-            sip,
-            sport,
-            dip,
-            dport,
-        } => {
+        SockTuple::Ipv4 { sip, sport, dip, dport } => ipv4_pair(out, (sip, sport), (dip, dport)),
+        SockTuple::Ipv6 { sip, sport, dip, dport } => {
             if let (Some(s), Some(d)) = (mapped(sip), mapped(dip)) {
                 ipv4_pair(out, (s, sport), (d, dport));
                 return;
@@ -164,8 +150,17 @@ mod tests {
     #[test]
     fn ipv6_addresses() {
         for s in [
-            "::", "::1", "1::", "2001:db8::3", "::ffff:1.2.3.4", "1:0:0:2::3", "1:2:3:4:5:6:7:8",
-            "1:0:2:3:4:5:6:7", "fe80::1:0:0:1", "0:1::", "1::2:0:0:3:0",
+            "::",
+            "::1",
+            "1::",
+            "2001:db8::3",
+            "::ffff:1.2.3.4",
+            "1:0:0:2::3",
+            "1:2:3:4:5:6:7:8",
+            "1:0:2:3:4:5:6:7",
+            "fe80::1:0:0:1",
+            "0:1::",
+            "1::2:0:0:3:0",
         ] {
             let ip: Ipv6Addr = s.parse().unwrap();
             assert_eq!(text(|o| ipv6(o, ip.octets())), ip.to_string(), "{s}");
@@ -179,10 +174,7 @@ mod tests {
     fn tuples() {
         let t = |b: &[u8]| text(|o| tuple(o, &SockTuple::parse(b).unwrap()));
         let a = |b: &[u8]| text(|o| address(o, &SockAddr::parse(b).unwrap()));
-        assert_eq!(
-            t(&[2, 127, 0, 0, 1, 0x58, 0xB8, 127, 0, 0, 1, 80, 0]),
-            "127.0.0.1:47192->127.0.0.1:80"
-        );
+        assert_eq!(t(&[2, 127, 0, 0, 1, 0x58, 0xB8, 127, 0, 0, 1, 80, 0]), "127.0.0.1:47192->127.0.0.1:80");
         let mut unix = vec![1];
         unix.extend(0u64.to_le_bytes());
         unix.extend(0xffff_8800_3c42_0800u64.to_le_bytes());

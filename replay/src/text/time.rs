@@ -48,35 +48,29 @@ pub fn time(out: &mut Vec<u8>, ns: u64, style: TimeStyle, zone: Option<&Zone>) {
     }
 }
 
+/// `YYYY-MM-DD HH:MM:SS.nnnnnnnnn +HHMM`: an `ABSTIME` argument.
+pub fn absolute(out: &mut Vec<u8>, ns: u64, zone: Option<&Zone>) {
+    time(out, ns, TimeStyle::Date, zone);
+    let offset = zone.map_or(0, |zone| zone(ns));
+    let minutes = u64::from(offset.unsigned_abs() / 60);
+    out.extend_from_slice(if offset < 0 { b" -" } else { b" +" });
+    padded(out, minutes / 60, 2);
+    padded(out, minutes % 60, 2);
+}
+
 /// Day number since 1970-01-01 as `YYYY-MM-DD` (proleptic Gregorian).
 fn date(out: &mut Vec<u8>, days: i64) {
     // Howard Hinnant's civil_from_days: years start in March, eras have 400 years.
     let z = days.saturating_add(719_468);
     let era = z.div_euclid(146_097);
     let doe = z.rem_euclid(146_097).unsigned_abs();
-    let yoe = doe
-        .saturating_sub(doe / 1460)
-        .saturating_add(doe / 36_524)
-        .saturating_sub(doe / 146_096)
-        / 365;
-    let before = yoe
-        .saturating_mul(365)
-        .saturating_add(yoe / 4)
-        .saturating_sub(yoe / 100);
+    let yoe = doe.saturating_sub(doe / 1460).saturating_add(doe / 36_524).saturating_sub(doe / 146_096) / 365;
+    let before = yoe.saturating_mul(365).saturating_add(yoe / 4).saturating_sub(yoe / 100);
     let doy = doe.saturating_sub(before);
     let mp = doy.saturating_mul(5).saturating_add(2) / 153;
-    let day = doy
-        .saturating_sub(mp.saturating_mul(153).saturating_add(2) / 5)
-        .saturating_add(1);
-    let month = if mp < 10 {
-        mp.saturating_add(3)
-    } else {
-        mp.saturating_sub(9)
-    };
-    let year = era
-        .saturating_mul(400)
-        .saturating_add(yoe.cast_signed())
-        .saturating_add(i64::from(month <= 2));
+    let day = doy.saturating_sub(mp.saturating_mul(153).saturating_add(2) / 5).saturating_add(1);
+    let month = if mp < 10 { mp.saturating_add(3) } else { mp.saturating_sub(9) };
+    let year = era.saturating_mul(400).saturating_add(yoe.cast_signed()).saturating_add(i64::from(month <= 2));
     padded(out, year.unsigned_abs(), 4);
     out.push(b'-');
     padded(out, month, 2);
@@ -115,10 +109,7 @@ mod tests {
         assert_eq!(text(t, TimeStyle::ClockSeconds, None), "15:14:22");
         assert_eq!(text(t, TimeStyle::Date, None), "2023-07-28 15:14:22.753887343");
         assert_eq!(text(0, TimeStyle::DateSeconds, None), "1970-01-01 00:00:00");
-        assert_eq!(
-            text(951_782_400_000_000_001, TimeStyle::Iso8601, None),
-            "2000-02-29T00:00:00.000000001+0000"
-        );
+        assert_eq!(text(951_782_400_000_000_001, TimeStyle::Iso8601, None), "2000-02-29T00:00:00.000000001+0000");
         let zone: Zone = Box::new(|_| -3600);
         assert_eq!(text(0, TimeStyle::DateSeconds, Some(&zone)), "1969-12-31 23:00:00");
         assert_eq!(text(0, TimeStyle::Iso8601, Some(&zone)), "1970-01-01T00:00:00.000000000+0000");

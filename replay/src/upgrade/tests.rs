@@ -5,10 +5,8 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 fn shared(name: &str) -> Option<String> {
-    let dir = std::env::var_os("SCAPKIT_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
-        PathBuf::from,
-    );
+    let dir = std::env::var_os("SCAPKIT_SHARED")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
     let path = dir.join(name);
     let text = std::fs::read_to_string(&path).ok();
     if text.is_none() {
@@ -19,13 +17,7 @@ fn shared(name: &str) -> Option<String> {
 
 fn bytes(event_type: u16, tid: i64, params: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::new();
-    let head = EventHead {
-        ts: 1,
-        tid,
-        cpu: 0,
-        event_type,
-        flags: 0,
-    };
+    let head = EventHead { ts: 1, tid, cpu: 0, event_type, flags: 0 };
     encode::event(&mut out, head, params).unwrap();
     out
 }
@@ -43,9 +35,7 @@ fn upgrade(up: &mut Upgrader, event_type: u16, params: &[&[u8]]) -> Option<(u16,
 }
 
 fn number(value: &Value) -> [u8; 8] {
-    value
-        .as_i64()
-        .map_or_else(|| value.as_u64().unwrap().to_le_bytes(), i64::to_le_bytes)
+    value.as_i64().map_or_else(|| value.as_u64().unwrap().to_le_bytes(), i64::to_le_bytes)
 }
 
 /// Type and parameters of an event as the golden file writes it.
@@ -60,9 +50,7 @@ fn golden_event(value: &Value) -> (u16, Vec<Vec<u8>>) {
             "str" => [p[1].as_str().unwrap().as_bytes(), &[0]].concat(),
             "buf" => {
                 let hex = p[1].as_str().unwrap();
-                (0..hex.len() / 2)
-                    .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
-                    .collect()
+                (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect()
             }
             sized => number(&p[1])[..sized[1..].parse::<usize>().unwrap() / 8].to_vec(),
         }
@@ -73,9 +61,7 @@ fn golden_event(value: &Value) -> (u16, Vec<Vec<u8>>) {
 /// The cases whose events stop after padding in the golden file; here an enter event is looked up
 /// once more, as the written exception in golden-tests.md says.
 fn padded_enter(id: &str) -> bool {
-    ["OPEN_E_0", "CREAT_E_0", "OPENAT_2_E_0", "OPENAT2_E_0"]
-        .iter()
-        .any(|n| id.contains(n))
+    ["OPEN_E_0", "CREAT_E_0", "OPENAT_2_E_0", "OPENAT2_E_0"].iter().any(|n| id.contains(n))
 }
 
 #[test]
@@ -127,10 +113,7 @@ fn golden_conversions() {
         }
         for stored in case["stored"].as_array().into_iter().flatten() {
             let name = stored.as_str().unwrap().strip_prefix("PPME_").unwrap();
-            let kept = up
-                .stored
-                .get(&7)
-                .map(|s| schema::EVENTS[usize::from(s.draft.event_type)].constant);
+            let kept = up.stored.get(&7).map(|s| schema::EVENTS[usize::from(s.draft.event_type)].constant);
             assert_eq!(kept, Some(name), "{id}");
         }
         assert_eq!(up.notes.mismatched_enter, 0, "{id}");
@@ -145,9 +128,7 @@ fn current_events_are_not_copied() {
     let bytes = bytes(id::SYSCALL_CLOSE_X, 7, &[&[0; 8], &[3; 8]]);
     let event = parse(&bytes);
     let mut up = Upgrader::new();
-    let Upgraded::Event(out) = up.apply(&event) else {
-        panic!()
-    };
+    let Upgraded::Event(out) = up.apply(&event) else { panic!() };
     assert_eq!(out.raw_data().as_ptr(), event.raw_data().as_ptr());
 }
 
@@ -157,35 +138,20 @@ fn an_exit_takes_its_enter_once() {
     let fd = 25i64.to_le_bytes();
     assert_eq!(upgrade(&mut up, id::SYSCALL_CLOSE_E, &[&fd]), None);
     let exit = (id::SYSCALL_CLOSE_X, vec![vec![0; 8], fd.to_vec()]);
-    assert_eq!(
-        upgrade(&mut up, id::SYSCALL_CLOSE_X, &[&[0; 8]]),
-        Some(exit)
-    );
+    assert_eq!(upgrade(&mut up, id::SYSCALL_CLOSE_X, &[&[0; 8]]), Some(exit));
     let lone = (id::SYSCALL_CLOSE_X, vec![vec![0; 8], vec![0; 8]]);
-    assert_eq!(
-        upgrade(&mut up, id::SYSCALL_CLOSE_X, &[&[0; 8]]),
-        Some(lone)
-    );
+    assert_eq!(upgrade(&mut up, id::SYSCALL_CLOSE_X, &[&[0; 8]]), Some(lone));
     assert_eq!(*up.notes(), UpgradeNotes::default());
 }
 
 #[test]
 fn the_enter_of_another_call_is_a_note() {
     let mut up = Upgrader::new();
-    assert_eq!(
-        upgrade(&mut up, id::SYSCALL_READ_E, &[&[5; 8], &[1; 4]]),
-        None
-    );
+    assert_eq!(upgrade(&mut up, id::SYSCALL_READ_E, &[&[5; 8], &[1; 4]]), None);
     let lone = (id::SYSCALL_CLOSE_X, vec![vec![0; 8], vec![0; 8]]);
-    assert_eq!(
-        upgrade(&mut up, id::SYSCALL_CLOSE_X, &[&[0; 8]]),
-        Some(lone)
-    );
+    assert_eq!(upgrade(&mut up, id::SYSCALL_CLOSE_X, &[&[0; 8]]), Some(lone));
     assert_eq!(up.notes().mismatched_enter, 1);
-    assert_eq!(
-        up.notes().examples[0].kind,
-        UpgradeNoteKind::MismatchedEnter
-    );
+    assert_eq!(up.notes().examples[0].kind, UpgradeNoteKind::MismatchedEnter);
 }
 
 #[test]
@@ -194,10 +160,7 @@ fn what_upstream_refuses_is_cut_or_padded() {
     let (_, params) = upgrade(&mut up, id::SYSCALL_CLOSE_X, &[&[1u8; 8][..]; 5]).unwrap();
     assert_eq!(params.len(), 2);
     let (_, params) = upgrade(&mut up, id::SYSCALL_OPEN_X, &[&[1; 8]]).unwrap();
-    assert_eq!(
-        params.iter().map(Vec::len).collect::<Vec<_>>(),
-        [8, 0, 0, 0, 0, 0]
-    );
+    assert_eq!(params.iter().map(Vec::len).collect::<Vec<_>>(), [8, 0, 0, 0, 0, 0]);
     assert_eq!((up.notes().too_many_params, up.notes().no_rule), (1, 1));
 }
 
@@ -208,10 +171,7 @@ fn the_oldest_execve_reaches_the_newest() {
     let old: [&[u8]; 8] = [&[0; 8], b"ls\0", b"-l\0", &pid, &pid, &pid, b"/\0", &pid];
     let (to, params) = upgrade(&mut up, id::SYSCALL_EXECVE_8_X, &old).unwrap();
     assert_eq!((to, params.len()), (id::SYSCALL_EXECVE_19_X, 31));
-    assert_eq!(
-        params[..8].iter().map(Vec::as_slice).collect::<Vec<_>>(),
-        old
-    );
+    assert_eq!(params[..8].iter().map(Vec::as_slice).collect::<Vec<_>>(), old);
     assert!(params[8..].iter().all(Vec::is_empty));
 }
 
