@@ -9,10 +9,13 @@
 
 mod context;
 pub mod engine;
+pub mod fields;
+pub mod format;
 pub mod text;
 pub mod upgrade;
 
 pub use context::{Context, TextOptions, TimeMode};
 pub use engine::{Engine, Fd, Thread};
+pub use format::{DEFAULT_JSON, DEFAULT_LINE, Format, FormatError};
 pub use text::{BufferMode, Dialect};
 pub use upgrade::{Upgraded, Upgrader};

@@ -12,6 +12,7 @@ pub mod sockets;
 pub mod time;
 
 pub use argument::{argument, info, resolved_argument};
+pub(crate) use argument::{double, joined, type_char};
 pub use buffers::{BufferMode, CUT};
 pub use time::Zone;
 
