@@ -171,7 +171,7 @@ impl Format {
                     rest = after;
                 }
                 Err(refused) => {
-                    let (kind, nearest) = explain(refused, start);
+                    let (kind, nearest) = explain(&refused, start);
                     return fail(start, kind, nearest);
                 }
             }
@@ -263,14 +263,14 @@ impl Format {
 }
 
 /// What to tell about a field that could not be had.
-fn explain(refused: Refused, text: &str) -> (FormatErrorKind, Option<&'static str>) {
+fn explain(refused: &Refused, text: &str) -> (FormatErrorKind, Option<&'static str>) {
     let name = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';
     let rest = text.trim_start_matches(name);
     let word = text.get(..text.len().saturating_sub(rest.len())).unwrap_or_default();
     if rest.starts_with('(') && TRANSFORMERS.contains(&word) {
         return (FormatErrorKind::Transformer(word.into()), None);
     }
-    match refused {
+    match *refused {
         Refused::Unknown => {
             // A sentence's last point is no part of a name.
             let word = word.trim_end_matches('.');

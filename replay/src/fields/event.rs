@@ -1,4 +1,5 @@
 //! `evt.*` and `syscall.*`: what the event itself says.
+#![allow(clippy::unnecessary_wraps)] // the table's functions have one signature
 
 use super::{Arg, Field, Takes, Value, field};
 use crate::engine::FdKind;

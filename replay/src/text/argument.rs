@@ -108,17 +108,19 @@ fn raw(sink: &mut Sink<'_>, cx: &Context<'_>, param: &Param<'_>) {
     let out = &mut *sink.out;
     match param.value {
         Value::Absent => out.extend_from_slice(absent(param.kind, cx.options.dialect)),
-        // A number of another width cannot be told: no value is better than a wrong one.
-        Value::Malformed { .. } => out.extend_from_slice(MISSING),
+        // The null pointer. And a number of another width cannot be told: no value is better than a wrong one.
+        Value::Malformed { .. } | Value::Text(None) => out.extend_from_slice(MISSING),
         Value::Signed(n) => {
             let width = param.kind.fixed_size().unwrap_or(8);
             numbers::formatted(out, n, width, number_format(param));
         }
         Value::Unsigned(n) => unsigned(sink, cx, param, n),
         Value::Double(d) => double(out, d),
-        Value::Text(None) => out.extend_from_slice(MISSING),
         Value::Text(Some(text)) => sink.string(text),
-        Value::Bytes(bytes) => buffers::buffer(out, bytes, cx.options.buffers, cx.options.cut),
+        // A sub type that has sub types is data: no table has it.
+        Value::Bytes(bytes) | Value::Dyn(_, bytes) => {
+            buffers::buffer(out, bytes, cx.options.buffers, cx.options.cut);
+        }
         Value::Address(address) => {
             let start = out.len();
             sockets::address(out, &address);
@@ -143,8 +145,6 @@ fn raw(sink: &mut Sink<'_>, cx: &Context<'_>, param: &Param<'_>) {
         }
         Value::Ipv4(ip) => sockets::ipv4(out, ip),
         Value::Ipv6(ip) => sockets::ipv6(out, ip),
-        // A sub type that has sub types: no table has it.
-        Value::Dyn(_, bytes) => buffers::buffer(out, bytes, cx.options.buffers, cx.options.cut),
     }
 }
 

@@ -86,7 +86,7 @@ fn dump(out: &mut Vec<u8>, data: &[u8], characters: bool) {
             // At least four digits.
             let rest = offset.checked_shr(shift).unwrap_or(0);
             if shift < 16 || rest > 0 {
-                nibble(out, rest as u8);
+                nibble(out, rest.to_le_bytes()[0]);
             }
         }
         out.push(b':');

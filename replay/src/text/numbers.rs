@@ -60,7 +60,7 @@ impl Digits {
 
 #[inline]
 fn digit(value: u64) -> u8 {
-    (value as u8 & 15).wrapping_add(b'0')
+    (value.to_le_bytes()[0] & 15).wrapping_add(b'0')
 }
 
 /// Decimal.
@@ -142,7 +142,7 @@ pub fn formatted(out: &mut Vec<u8>, value: i64, width: usize, format: PrintForma
 /// The bits of an unsigned value as [`formatted`] takes them.
 pub fn as_signed(value: u64, width: usize) -> i64 {
     match width {
-        4 => i64::from((value as u32).cast_signed()),
+        4 => u32::try_from(value).map_or(value.cast_signed(), |v| i64::from(v.cast_signed())),
         _ => value.cast_signed(),
     }
 }
@@ -173,7 +173,7 @@ pub fn seconds_general(out: &mut Vec<u8>, ns: u64) {
     let mut d = Vec::with_capacity(8);
     unsigned(&mut d, mantissa);
     // value = mantissa * 10^(scale-9); exponent of its first digit:
-    let exponent = i64::from(scale).saturating_add(d.len() as i64).saturating_sub(10);
+    let exponent = i64::from(scale).saturating_add(i64::try_from(d.len()).unwrap_or(0)).saturating_sub(10);
     if !(-4..6).contains(&exponent) {
         point(out, &d, 1);
         out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
