@@ -6,7 +6,7 @@ use crate::engine::FdKind;
 use crate::text::time::TimeStyle;
 use crate::text::{Dialect, Sink, argument, info, resolved_argument, time};
 use crate::{Context, TimeMode};
-use scapkit_format::schema::{EventFlags, id, syscall_name};
+use scapkit_format::schema::{EventFlags, id, native_x86_64, syscall_name};
 use scapkit_format::value;
 
 const NS: u64 = 1_000_000_000;
@@ -109,19 +109,26 @@ fn output_time<'v>(cx: &Context<'v>, _: &Arg, sink: &mut Sink<'_>) -> Option<Val
 /// Name of the event: of the call behind a generic one, or of what an asynchronous one says.
 fn type_name<'v>(cx: &Context<'v>) -> &'v [u8] {
     match cx.info.id {
-        id::GENERIC_E | id::GENERIC_X => {
-            let code = cx.event.param(0).and_then(|b| b.first_chunk()).map(|b| u16::from_le_bytes(*b));
-            let unknown = match cx.options.dialect {
-                Dialect::Sysdig => "<unknown>",
-                Dialect::Libs => "unknown",
-            };
-            code.and_then(syscall_name).unwrap_or(unknown).as_bytes()
-        }
+        id::GENERIC_E | id::GENERIC_X => call_name(cx).as_bytes(),
         id::ASYNCEVENT_E => {
             let name = cx.info.param_index("name").and_then(|n| cx.event.param(n)).unwrap_or_default();
             name.split(|b| *b == 0).next().filter(|n| !n.is_empty()).unwrap_or(cx.info.name.as_bytes())
         }
         _ => cx.info.name.as_bytes(),
+    }
+}
+
+/// Name of the call behind a generic event: by its code; libs HEAD also tries the number that the
+/// call has on x86_64 (captures do not say which architecture they are of).
+fn call_name(cx: &Context<'_>) -> &'static str {
+    let number = |n: usize| cx.event.param(n).and_then(|b| b.first_chunk()).map(|b| u16::from_le_bytes(*b));
+    match (number(0).filter(|code| *code != 0).and_then(syscall_name), cx.options.dialect) {
+        (Some(name), _) => name,
+        (None, Dialect::Sysdig) => "<unknown>",
+        (None, Dialect::Libs) => {
+            let native = number(1).and_then(native_x86_64);
+            native.and_then(|call| syscall_name(call.code)).unwrap_or("unknown")
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! One argument, and all of them: `evt.arg` and `evt.args`.
 
-use super::{Dialect, Sink, buffers, errno, flags, numbers, sockets, time};
+use super::{
+    Dialect, Sink, buffers, errno, flags, numbers, sockets,
+    time::{self, TimeStyle},
+};
 use crate::Context;
 use crate::engine::{Fd, FdKind, paths};
 use scapkit_format::schema::{self, FlagTable, ParamInfo, ParamType, PrintFormat, id};
@@ -158,6 +161,7 @@ fn number_format(param: &Param<'_>) -> PrintFormat {
         | P::EnumFlags8
         | P::EnumFlags16
         | P::EnumFlags32
+        | P::Errno
         | P::Fd
         | P::Fd32
         | P::Pid
@@ -176,7 +180,7 @@ fn unsigned(sink: &mut Sink<'_>, cx: &Context<'_>, param: &Param<'_>, n: u64) {
         P::SigSet => flags::signals(sink.out, n),
         P::Bool => sink.plain(if n == 0 { "false" } else { "true" }),
         P::RelTime if n == u64::MAX => sink.plain("none"),
-        P::AbsTime => time::absolute(sink.out, n, cx.options.zone.as_ref()),
+        P::AbsTime => time::time(sink.out, n, TimeStyle::Date, cx.options.zone.as_ref()),
         kind => {
             let width = kind.fixed_size().unwrap_or(8);
             numbers::formatted(sink.out, numbers::as_signed(n, width), width, number_format(param));

@@ -48,16 +48,6 @@ pub fn time(out: &mut Vec<u8>, ns: u64, style: TimeStyle, zone: Option<&Zone>) {
     }
 }
 
-/// `YYYY-MM-DD HH:MM:SS.nnnnnnnnn +HHMM`: an `ABSTIME` argument.
-pub fn absolute(out: &mut Vec<u8>, ns: u64, zone: Option<&Zone>) {
-    time(out, ns, TimeStyle::Date, zone);
-    let offset = zone.map_or(0, |zone| zone(ns));
-    let minutes = u64::from(offset.unsigned_abs() / 60);
-    out.extend_from_slice(if offset < 0 { b" -" } else { b" +" });
-    padded(out, minutes / 60, 2);
-    padded(out, minutes % 60, 2);
-}
-
 /// Day number since 1970-01-01 as `YYYY-MM-DD` (proleptic Gregorian).
 fn date(out: &mut Vec<u8>, days: i64) {
     // Howard Hinnant's civil_from_days: years start in March, eras have 400 years.
