@@ -165,7 +165,7 @@ fn sysdig() {
 }
 
 /// Fields that need no state but the return value.
-const STATELESS: [&str; 27] = [
+const STATELESS: [&str; 29] = [
     "evt.time",
     "evt.time.s",
     "evt.time.iso8601",
@@ -193,6 +193,8 @@ const STATELESS: [&str; 27] = [
     "evt.is_open_read",
     "evt.is_open_write",
     "evt.is_async",
+    "evt.is_open_exec",
+    "evt.is_open_create",
 ];
 
 #[test]

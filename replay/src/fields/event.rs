@@ -70,11 +70,21 @@ pub(super) const FIELDS: &[Field] = &[
     field("evt.count", |_, _, _| Some(Value::Unsigned(1))),
     field("evt.count.exit", |cx, _, _| (!cx.info.is_enter()).then_some(Value::Unsigned(1))),
     field("evt.count.error", |cx, _, _| errors(cx)),
-    field("evt.count.error.file", |cx, _, _| errors(cx).filter(|_| subject(cx) == Subject::File)),
-    field("evt.count.error.net", |cx, _, _| errors(cx).filter(|_| subject(cx) == Subject::Net)),
-    field("evt.count.error.memory", |cx, _, _| errors(cx).filter(|_| subject(cx) == Subject::Memory)),
-    field("evt.count.error.other", |cx, _, _| errors(cx).filter(|_| subject(cx) == Subject::Other)),
+    field("evt.count.error.file", |cx, _, _| errors(cx).filter(|_| about_files(cx))),
+    field("evt.count.error.net", |cx, _, _| errors(cx).filter(|_| about_net(cx))),
+    field("evt.count.error.memory", |cx, _, _| errors(cx).filter(|_| about_memory(cx))),
+    field("evt.count.error.other", |cx, _, _| {
+        // A call on an fd is told by the fd alone, even one of the memory category.
+        let told = about_files(cx) || about_net(cx) || (cx.fd().is_none() && about_memory(cx));
+        errors(cx).filter(|_| !told)
+    }),
     field("evt.is_open_read", |cx, _, _| Some(Value::Bool(open_flags(cx) & O_RDONLY != 0))),
+    field("evt.is_open_exec", |cx, _, _| Some(Value::Bool(opens_executable(cx)))),
+    field("evt.is_open_create", |cx, _, _| {
+        let flags = open_flags(cx);
+        let unnamed = flags & O_TMPFILE == O_TMPFILE && cx.bound.res.is_some_and(|res| res >= 0);
+        Some(Value::Bool(flags & O_F_CREATED != 0 || unnamed))
+    }),
     field("evt.is_open_write", |cx, _, _| Some(Value::Bool(open_flags(cx) & O_WRONLY != 0))),
 ];
 
@@ -83,6 +93,11 @@ const WRITES: u16 = EventFlags::WRITES_TO_FD;
 /// Open flags as captures store them.
 const O_RDONLY: u64 = 1;
 const O_WRONLY: u64 = 2;
+const O_CREAT: u64 = 4;
+const O_TMPFILE: u64 = 8192;
+const O_F_CREATED: u64 = 16_384;
+/// Any of the three execute bits of a mode.
+const EXECUTE: u64 = 0o111;
 /// Most characters of a buffer that is shown as a field.
 const MAX_RENDERED: usize = 1023;
 
@@ -214,40 +229,49 @@ fn errors<'v>(cx: &Context<'v>) -> Option<Value<'v>> {
     cx.bound.res.map(|r| Value::Unsigned(u64::from(r < 0)))
 }
 
-/// What a failed call was about.
-#[derive(PartialEq, Eq)]
-enum Subject {
-    File,
-    Net,
-    Memory,
-    Other,
+fn about_files(cx: &Context<'_>) -> bool {
+    use FdKind as K;
+    match cx.fd() {
+        Some(fd) => matches!(fd.kind, K::File | K::FileV2 | K::Directory),
+        None => !cx.info.is_enter() && (is_open(cx) || cx.info.name == "creat"),
+    }
 }
 
-fn subject(cx: &Context<'_>) -> Subject {
+fn about_net(cx: &Context<'_>) -> bool {
     use FdKind as K;
-    match cx.fd().map(|fd| fd.kind) {
-        Some(K::File | K::FileV2 | K::Directory) => return Subject::File,
-        Some(K::Ipv4 | K::Ipv6 | K::Ipv4Server | K::Ipv6Server | K::Unix) => return Subject::Net,
-        Some(_) => {}
-        None => match cx.info.name {
-            "open" | "openat" | "openat2" | "creat" | "open_by_handle_at" if !cx.info.is_enter() => {
-                return Subject::File;
-            }
-            "accept" | "accept4" | "connect" => return Subject::Net,
-            _ => {}
-        },
+    match cx.fd() {
+        Some(fd) => matches!(fd.kind, K::Ipv4 | K::Ipv6 | K::Ipv4Server | K::Ipv6Server | K::Unix),
+        None => matches!(cx.info.name, "accept" | "accept4" | "connect"),
     }
-    if cx.info.category.low() == 5 { Subject::Memory } else { Subject::Other }
+}
+
+fn about_memory(cx: &Context<'_>) -> bool {
+    cx.info.category.low() == 5
+}
+
+fn is_open(cx: &Context<'_>) -> bool {
+    matches!(cx.info.name, "open" | "openat" | "openat2" | "open_by_handle_at")
+}
+
+/// Whether a file is made that may be executed.
+fn opens_executable(cx: &Context<'_>) -> bool {
+    let makes = match cx.info.name {
+        "creat" => !cx.info.is_enter(),
+        "open" | "openat" | "openat2" => open_flags(cx) & (O_CREAT | O_TMPFILE) != 0,
+        _ => false,
+    };
+    makes && number(cx, "mode") & EXECUTE != 0
+}
+
+/// A number of 32 bits among the arguments; 0 when there is none.
+fn number(cx: &Context<'_>, name: &str) -> u64 {
+    let stored = cx.info.param_index(name).and_then(|n| cx.event.param(n)).filter(|b| b.len() == 4);
+    stored.map_or(0, value::unsigned)
 }
 
 /// Flags of an exit of the open family; 0 for other events.
 fn open_flags(cx: &Context<'_>) -> u64 {
-    let opens = matches!(cx.info.name, "open" | "openat" | "openat2" | "open_by_handle_at");
-    if !opens || cx.info.is_enter() {
-        return 0;
-    }
-    let flags = cx.info.param_index("flags").and_then(|n| cx.event.param(n)).filter(|b| b.len() == 4);
-    flags.map_or(0, value::unsigned)
+    if is_open(cx) && !cx.info.is_enter() { number(cx, "flags") } else { 0 }
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

@@ -32,7 +32,7 @@ pub(super) const FIELDS: &[Field] = &[
     }),
     field("fd.l4proto", |cx, _, _| {
         fd(cx, |fd| {
-            let ip = ends(fd).is_some() || server(fd).is_some();
+            let ip = is_ip(fd.kind);
             Value::Text(match fd.socket.l4() {
                 2 if ip => b"tcp",
                 3 if ip => b"udp",
@@ -43,10 +43,13 @@ pub(super) const FIELDS: &[Field] = &[
         })
     }),
     field("fd.sockfamily", |cx, _, _| match cx.fd()?.kind {
-        FdKind::Ipv4 | FdKind::Ipv6 | FdKind::Ipv4Server | FdKind::Ipv6Server => Some(Value::Text(b"ip")),
+        kind if is_ip(kind) => Some(Value::Text(b"ip")),
         FdKind::Unix => Some(Value::Text(b"unix")),
         _ => None,
     }),
+    field("fd.connected", |cx, _, _| fd(cx, |fd| Value::Bool(fd.flags & Fd::CONNECTED != 0))),
+    field("fd.is_upper_layer", |cx, _, _| fd(cx, |fd| Value::Bool(fd.flags & Fd::UPPER_LAYER != 0))),
+    field("fd.is_lower_layer", |cx, _, _| fd(cx, |fd| Value::Bool(fd.flags & Fd::LOWER_LAYER != 0))),
     field("fd.uid", |cx, _, sink| {
         let fd = cx.bound.fd?;
         numbers::signed(sink.out, cx.event.tid);
@@ -63,6 +66,10 @@ pub(super) const FIELDS: &[Field] = &[
 
 fn fd<'v>(cx: &Context<'v>, get: fn(&'v Fd) -> Value<'v>) -> Option<Value<'v>> {
     cx.fd().map(get)
+}
+
+fn is_ip(kind: FdKind) -> bool {
+    matches!(kind, FdKind::Ipv4 | FdKind::Ipv6 | FdKind::Ipv4Server | FdKind::Ipv6Server)
 }
 
 /// Name of an fd's type.

@@ -1,8 +1,9 @@
 //! `proc.*` and `thread.*`: the event's thread, its process, its parents.
 
+use super::fd::type_name;
 use super::{Arg, Field, Takes, Value, field};
 use crate::Context;
-use crate::engine::Thread;
+use crate::engine::{Fd, Thread};
 use crate::text::{Sink, numbers};
 
 pub(super) const FIELDS: &[Field] = &[
@@ -64,6 +65,17 @@ pub(super) const FIELDS: &[Field] = &[
     field("proc.is_vpgid_leader", |cx, _, _| thread(cx, |t| Value::Bool(t.vpgid == t.vpid))),
     field("proc.is_pgid_leader", |cx, _, _| thread(cx, |t| Value::Bool(t.pgid == t.pid))),
     field("proc.fdlimit", |cx, _, _| thread(cx, |t| Value::Signed(t.fdlimit))),
+    field("proc.fdopencount", |cx, _, _| open_fds(cx).map(Value::Unsigned)),
+    field("proc.fdusage", |cx, _, _| {
+        let (open, limit) = (open_fds(cx)?, cx.thread()?.fdlimit);
+        Some(Value::Double(if limit > 0 { (open as f64 * 100.0 / limit as f64).min(100.0) } else { 0.0 }))
+    }),
+    field("proc.stdin.type", |cx, _, _| standard(cx, 0).map(kind)),
+    field("proc.stdin.name", |cx, _, _| standard(cx, 0).map(|fd| Value::Text(&fd.name))),
+    field("proc.stdout.type", |cx, _, _| standard(cx, 1).map(kind)),
+    field("proc.stdout.name", |cx, _, _| standard(cx, 1).map(|fd| Value::Text(&fd.name))),
+    field("proc.stderr.type", |cx, _, _| standard(cx, 2).map(kind)),
+    field("proc.stderr.name", |cx, _, _| standard(cx, 2).map(|fd| Value::Text(&fd.name))),
     field("proc.vmsize", |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.vmsize_kb)))),
     field("proc.vmrss", |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.vmrss_kb)))),
     field("proc.vmswap", |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.vmswap_kb)))),
@@ -71,6 +83,20 @@ pub(super) const FIELDS: &[Field] = &[
 
 fn thread<'v>(cx: &Context<'v>, get: fn(&'v Thread) -> Value<'v>) -> Option<Value<'v>> {
     cx.thread().map(get)
+}
+
+/// Fds of the event's process.
+fn open_fds(cx: &Context<'_>) -> Option<u64> {
+    let main = cx.engine.main_thread(cx.thread()?.tid)?;
+    Some(cx.engine.fds(main.tid).count() as u64)
+}
+
+fn standard<'v>(cx: &Context<'v>, number: i64) -> Option<&'v Fd> {
+    cx.engine.fd(cx.thread()?.tid, number)
+}
+
+fn kind<'v>(fd: &Fd) -> Value<'v> {
+    Value::Text(type_name(fd.kind).as_bytes())
 }
 
 fn known(value: &Value<'_>) -> bool {
