@@ -266,7 +266,7 @@ fn protocol_char(fd: &Fd) -> Option<u8> {
 }
 
 /// Appends what an fd number means: type and name, or an error.
-fn fd(sink: &mut Sink<'_>, number: i64, entry: Option<&Fd>) {
+pub(super) fn fd(sink: &mut Sink<'_>, number: i64, entry: Option<&Fd>) {
     if number == AT_FDCWD {
         sink.plain("AT_FDCWD");
     } else if number < 0 {

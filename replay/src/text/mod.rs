@@ -11,6 +11,9 @@ pub mod numbers;
 pub mod sockets;
 pub mod time;
 
+#[cfg(test)]
+mod tests;
+
 pub use argument::{argument, info, resolved_argument};
 pub(crate) use argument::{double, joined, type_char};
 pub use buffers::{BufferMode, CUT};
