@@ -22,7 +22,7 @@ const MAX_WIDTH: usize = 4096;
 /// let format = Format::compile("*%evt.num %20proc.name %evt.arg.name")?;
 /// assert_eq!(format.fields().collect::<Vec<_>>(), ["evt.num", "proc.name", "evt.arg.name"]);
 /// let error = Format::compile("%evt.num %proc.nam").unwrap_err();
-/// assert_eq!(error.column, 10);
+/// assert_eq!(error.column, 11);
 /// assert_eq!(error.nearest, Some("proc.name"));
 /// # Ok::<(), scapkit_replay::FormatError>(())
 /// ```
@@ -172,7 +172,9 @@ impl Format {
                 }
                 Err(refused) => {
                     let (kind, nearest) = explain(&refused, start);
-                    return fail(start, kind, nearest);
+                    // An argument is missing behind the name.
+                    let name = if let FormatErrorKind::Argument(name, _) = kind { name.len() } else { 0 };
+                    return fail(start.get(name..).unwrap_or_default(), kind, nearest);
                 }
             }
         }
@@ -335,3 +337,6 @@ pub fn unescape(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -271,21 +271,27 @@ pub fn nearest(text: &str) -> Option<&'static str> {
     (distance <= text.len().max(3) / 3).then_some(name)
 }
 
-/// Levenshtein's distance.
+/// How many letters have to be replaced, added, left out, or swapped with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut left = i.saturating_add(1);
-        if let Some(first) = row.first_mut() {
-            *first = left;
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut older: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i.saturating_add(1)];
+        let cell = |row: &[usize], j: usize| row.get(j).copied().unwrap_or(usize::MAX);
+        for (j, y) in b.iter().enumerate() {
+            let replaced = cell(&last, j).saturating_add(usize::from(x != y));
+            let removed = cell(&last, j.saturating_add(1)).saturating_add(1);
+            let added = cell(&row, j).saturating_add(1);
+            let before = |text: &[u8], at: usize| at.checked_sub(1).and_then(|at| text.get(at).copied());
+            let swaps = before(a, i) == Some(*y) && before(b, j) == Some(*x);
+            let swapped = j.checked_sub(1).filter(|_| swaps).map(|j| cell(&older, j).saturating_add(1));
+            row.push(replaced.min(removed).min(added).min(swapped.unwrap_or(usize::MAX)));
         }
-        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
-            let replaced = diagonal.saturating_add(usize::from(x != y));
-            diagonal = *cell;
-            left = replaced.min(left.saturating_add(1)).min(cell.saturating_add(1));
-            *cell = left;
-        }
+        older = std::mem::replace(&mut last, row);
     }
-    row.last().copied().unwrap_or(0)
+    last.last().copied().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;
