@@ -85,7 +85,8 @@ impl Compared {
     }
 
     fn finish(self, at_least: usize) {
-        let shown: String = self.worst.iter().map(|(event, (n, s))| format!("{n} {event}\n  {s}\n")).collect();
+        let shown: String =
+            self.worst.iter().flat_map(|(event, (n, s))| [n.to_string(), format!(" {event}\n  {s}\n")]).collect();
         assert!(shown.is_empty(), "{} equal, but\n{shown}", self.equal);
         assert!(self.equal >= at_least, "{}", self.equal);
     }

@@ -3,6 +3,7 @@ use crate::engine::{Bound, Engine};
 use crate::{Dialect, TextOptions, TimeMode};
 use scapkit_format::schema::id;
 use scapkit_format::{Block, Event, EventHead, encode};
+use std::fmt::Write as _;
 
 const TS: u64 = 1_690_557_262_053_887_343;
 
@@ -147,7 +148,7 @@ fn errors() {
         "%(proc.name)",
     ] {
         let error = Format::compile(format).unwrap_err();
-        all.push_str(&format!("{format:?}\n  {}: {error}\n", error.code()));
+        writeln!(all, "{format:?}\n  {}: {error}", error.code()).unwrap();
     }
     insta::assert_snapshot!(all);
 }

@@ -4,6 +4,7 @@ use crate::{Context, Format, TextOptions};
 use proptest::prelude::*;
 use scapkit_format::schema::{self, EventInfo, ParamInfo, ParamType as P, id};
 use scapkit_format::{Block, Event, EventHead, encode};
+use std::fmt::Write as _;
 
 /// An event as bytes. Arguments are those of the type, in order.
 fn bytes(event_type: u16, params: &[&[u8]]) -> Vec<u8> {
@@ -109,7 +110,7 @@ fn every_event(table: &'static [EventInfo], dialect: Dialect) -> String {
         let params: Vec<Vec<u8>> = info.params.iter().map(sample).collect();
         let params: Vec<&[u8]> = params.iter().map(Vec::as_slice).collect();
         let text = line(&bytes(info.id, &params), dialect, "%evt.dir %evt.type %evt.info").unwrap();
-        all.push_str(&format!("{text}|\n"));
+        writeln!(all, "{text}|").unwrap();
     }
     all
 }
@@ -231,7 +232,7 @@ fn data_in_every_mode() {
         let mut out = Vec::new();
         let format = Format::compile("%evt.buffer|%evt.arg.data").unwrap();
         assert!(show(&event, current, &options, |cx| format.line(cx, &mut out)));
-        all.push_str(&format!("{buffers:?}: {}\n", String::from_utf8(out).unwrap()));
+        writeln!(all, "{buffers:?}: {}", String::from_utf8(out).unwrap()).unwrap();
     }
     insta::assert_snapshot!(all.replace('\t', "<TAB>"));
 }
@@ -289,12 +290,11 @@ fn unescaped(text: &str) -> Vec<u8> {
                 Some('u') => {
                     let digits: String = chars.by_ref().take(4).collect();
                     let unit = u16::from_str_radix(&digits, 16).unwrap();
-                    match unit.to_be_bytes() {
-                        [0xDC, byte] => out.push(byte),
-                        _ => {
-                            let c = char::from_u32(u32::from(unit)).unwrap();
-                            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-                        }
+                    if let [0xDC, byte] = unit.to_be_bytes() {
+                        out.push(byte);
+                    } else {
+                        let c = char::from_u32(u32::from(unit)).unwrap();
+                        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
                     }
                 }
                 Some(c) => out.push(u8::try_from(c).unwrap()),
