@@ -63,23 +63,53 @@ fn digit(value: u64) -> u8 {
     (value.to_le_bytes()[0] & 15).wrapping_add(b'0')
 }
 
+/// The two digits of a number below 100.
+#[inline]
+pub fn pair(value: u64) -> [u8; 2] {
+    let at = usize::try_from(value % 100).unwrap_or(0).wrapping_mul(2);
+    let digit = |at: usize| DIGITS.get(at).copied().unwrap_or(b'0');
+    [digit(at), digit(at.wrapping_add(1))]
+}
+
 /// Decimal.
 #[inline]
 pub fn unsigned(out: &mut Vec<u8>, value: u64) {
-    let mut d = Digits::new();
-    d.decimal(value);
-    d.flush(out);
+    // Most numbers are small.
+    match value {
+        0..10 => out.push(digit(value)),
+        10..100 => out.extend_from_slice(&pair(value)),
+        100..10_000 => {
+            let ([a, b], [c, d]) = (pair(value / 100), pair(value));
+            let all = [a, b, c, d];
+            let skip = usize::from(value < 1000);
+            out.extend_from_slice(all.get(skip..).unwrap_or_default());
+        }
+        _ => {
+            let mut d = Digits::new();
+            d.decimal(value);
+            d.flush(out);
+        }
+    }
 }
 
 /// Decimal, with a sign when negative.
 #[inline]
 pub fn signed(out: &mut Vec<u8>, value: i64) {
-    let mut d = Digits::new();
-    d.decimal(value.unsigned_abs());
     if value < 0 {
-        d.put(b'-');
+        out.push(b'-');
     }
-    d.flush(out);
+    unsigned(out, value.unsigned_abs());
+}
+
+/// Nine digits: ns within a second.
+#[inline]
+pub fn nine(out: &mut Vec<u8>, value: u64) {
+    let first = digit(value / 100_000_000 % 10);
+    let [a, b] = pair(value / 1_000_000);
+    let [c, d] = pair(value / 10_000);
+    let [e, f] = pair(value / 100);
+    let [g, h] = pair(value);
+    out.extend_from_slice(&[first, a, b, c, d, e, f, g, h]);
 }
 
 /// Decimal, filled up with zeros on the left to `width` digits.
@@ -251,6 +281,10 @@ mod tests {
             let bits = v.cast_unsigned();
             prop_assert_eq!(text(|o| signed(o, v)), v.to_string());
             prop_assert_eq!(text(|o| unsigned(o, bits)), bits.to_string());
+            for small in [bits >> 60, bits >> 57, bits >> 53, bits >> 50] {
+                prop_assert_eq!(text(|o| unsigned(o, small)), small.to_string());
+            }
+            prop_assert_eq!(text(|o| nine(o, bits % 1_000_000_000)), format!("{:09}", bits % 1_000_000_000));
             prop_assert_eq!(text(|o| padded(o, bits >> 40, w)), format!("{:01$}", bits >> 40, w));
             prop_assert_eq!(text(|o| hex(o, bits, true)), format!("{bits:X}"));
             prop_assert_eq!(text(|o| hex(o, bits, false)), format!("{bits:x}"));

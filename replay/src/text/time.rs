@@ -1,6 +1,6 @@
 //! Times as text. The zone is a function given by the caller; nothing is asked of the system.
 
-use super::numbers::{padded, unsigned};
+use super::numbers::{nine, padded, pair, unsigned};
 
 const NS: u64 = 1_000_000_000;
 
@@ -34,14 +34,11 @@ pub fn time(out: &mut Vec<u8>, ns: u64, style: TimeStyle, zone: Option<&Zone>) {
         out.push(if style == TimeStyle::Iso8601 { b'T' } else { b' ' });
     }
     let of_day = seconds.rem_euclid(86_400).unsigned_abs();
-    padded(out, of_day / 3600, 2);
-    out.push(b':');
-    padded(out, of_day / 60 % 60, 2);
-    out.push(b':');
-    padded(out, of_day % 60, 2);
+    let ([a, b], [c, d], [e, f]) = (pair(of_day / 3600), pair(of_day / 60 % 60), pair(of_day % 60));
+    out.extend_from_slice(&[a, b, b':', c, d, b':', e, f]);
     if !matches!(style, TimeStyle::ClockSeconds | TimeStyle::DateSeconds) {
         out.push(b'.');
-        padded(out, ns % NS, 9);
+        nine(out, ns % NS);
     }
     if style == TimeStyle::Iso8601 {
         out.extend_from_slice(b"+0000");
@@ -72,7 +69,7 @@ fn date(out: &mut Vec<u8>, days: i64) {
 pub fn interval(out: &mut Vec<u8>, ns: u64) {
     unsigned(out, ns / NS);
     out.push(b'.');
-    padded(out, ns % NS, 9);
+    nine(out, ns % NS);
 }
 
 /// `seconds.ns`, the ns without leading zeros (upstream's `-t a`).
