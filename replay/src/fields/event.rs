@@ -64,7 +64,7 @@ pub(super) const FIELDS: &[Field] = &[
     field("evt.is_async", |cx, _, _| Some(Value::Bool(cx.info.category.is_meta()))),
     field("evt.asynctype", |cx, _, _| cx.info.category.is_meta().then(|| Value::Text(type_name(cx)))),
     field("evt.hostname", |cx, _, _| {
-        let name = cx.engine.machine()?.hostname.split(|b| *b == 0).next()?;
+        let name = cx.engine.machine()?.host();
         (!name.is_empty()).then_some(Value::Text(name))
     }),
     field("evt.count", |_, _, _| Some(Value::Unsigned(1))),

@@ -294,4 +294,6 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 #[cfg(test)]
+mod state_tests;
+#[cfg(test)]
 mod tests;
