@@ -96,6 +96,11 @@ impl Engine {
         self.fds.range((tid, i64::MIN)..=(tid, i64::MAX)).map(|((_, n), fd)| (*n, fd))
     }
 
+    /// Living threads of a process.
+    pub fn alive_threads(&self, pid: i64) -> u32 {
+        u32::try_from(self.threads.values().filter(|t| t.pid == pid).count()).unwrap_or(u32::MAX)
+    }
+
     /// Name of a user.
     pub fn user_name(&self, uid: u32) -> Option<&[u8]> {
         self.users.get(&uid).map(|n| &**n).or((uid == 0).then_some(b"root"))

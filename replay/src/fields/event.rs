@@ -27,6 +27,11 @@ pub(super) const FIELDS: &[Field] = &[
     field("evt.latency", |cx, _, _| Some(Value::Unsigned(latency(cx)))),
     field("evt.latency.s", |cx, _, _| Some(Value::Unsigned(latency(cx) / NS))),
     field("evt.latency.ns", |cx, _, _| Some(Value::Padded(latency(cx) % NS))),
+    field("evt.latency.human", |cx, _, _| match cx.options.dialect {
+        Dialect::Libs => Some(Value::Text(b"0ns")),
+        // How 2022 rounded it is not known.
+        Dialect::Sysdig => None,
+    }),
     field("evt.deltatime", |cx, _, _| Some(Value::Unsigned(cx.delta()))),
     field("evt.deltatime.s", |cx, _, _| Some(Value::Unsigned(cx.delta() / NS))),
     field("evt.deltatime.ns", |cx, _, _| Some(Value::Padded(cx.delta() % NS))),
@@ -44,6 +49,12 @@ pub(super) const FIELDS: &[Field] = &[
     field("evt.buflen", |cx, _, _| buffer_length(cx, |_| true)),
     field("evt.buflen.in", |cx, _, _| buffer_length(cx, |cx| cx.info.category.low() == 32)),
     field("evt.buflen.out", |cx, _, _| buffer_length(cx, |cx| cx.info.category.low() == 33)),
+    field("evt.buflen.file", |cx, _, _| buffer_length(cx, moves_file)),
+    field("evt.buflen.file.in", |cx, _, _| buffer_length(cx, |cx| moves_file(cx) && cx.info.category.low() == 32)),
+    field("evt.buflen.file.out", |cx, _, _| buffer_length(cx, |cx| moves_file(cx) && cx.info.category.low() == 33)),
+    field("evt.buflen.net", |cx, _, _| buffer_length(cx, moves_net)),
+    field("evt.buflen.net.in", |cx, _, _| buffer_length(cx, |cx| moves_net(cx) && cx.info.category.low() == 32)),
+    field("evt.buflen.net.out", |cx, _, _| buffer_length(cx, |cx| moves_net(cx) && cx.info.category.low() == 33)),
     field("evt.res", result),
     field("evt.rawres", |cx, _, _| cx.bound.res.map(Value::Signed)),
     field("evt.failed", |cx, _, _| cx.bound.res.map(|r| Value::Bool(r < 0))),
@@ -211,6 +222,15 @@ fn buffer_length<'v>(cx: &Context<'v>, of: fn(&Context<'_>) -> bool) -> Option<V
     let moved = u64::try_from(cx.bound.res?).ok()?;
     let io = matches!(cx.info.category.low(), 32..=34) && !cx.info.is_enter();
     (io && cx.fd().is_some() && of(cx)).then_some(Value::Unsigned(moved))
+}
+
+fn moves_file(cx: &Context<'_>) -> bool {
+    cx.fd().is_some_and(|fd| matches!(fd.kind, FdKind::File | FdKind::FileV2))
+}
+
+fn moves_net(cx: &Context<'_>) -> bool {
+    use FdKind as K;
+    cx.fd().is_some_and(|fd| matches!(fd.kind, K::Ipv4 | K::Ipv6 | K::Ipv4Server | K::Ipv6Server))
 }
 
 fn result<'v>(cx: &Context<'v>, _: &Arg, sink: &mut Sink<'_>) -> Option<Value<'v>> {

@@ -1,6 +1,6 @@
 //! `fd.*`: the fd that an event makes, uses or closes.
 
-use super::{Arg, Field, Value, field};
+use super::{Arg, Field, Takes, Value, field};
 use crate::Context;
 use crate::engine::{Fd, FdKind, Socket};
 use crate::text::{self, Sink, numbers};
@@ -9,6 +9,17 @@ use scapkit_format::value;
 pub(super) const FIELDS: &[Field] = &[
     field("fd.num", |cx, _, _| cx.bound.fd.map(Value::Signed)),
     field("fd.name", name).colour("35"),
+    field("fd.nameraw", raw_name),
+    field("fd.types", |cx, arg, _| {
+        let tid = cx.thread()?.tid;
+        let bit = |fd: &Fd| TYPES.iter().position(|t| *t == type_name(fd.kind)).map_or(0, |at| 1 << at);
+        let set = match *arg {
+            Arg::Index(n) => bit(cx.engine.fd(tid, i64::try_from(n).ok()?)?),
+            _ => cx.engine.fds(tid).fold(0, |set, (_, fd)| set | bit(fd)),
+        };
+        (set != 0).then_some(Value::Names(TYPES, set))
+    })
+    .takes(Takes::Index),
     field("fd.type", |cx, _, _| fd(cx, |fd| Value::Text(type_name(fd.kind).as_bytes()))),
     field("fd.typechar", |cx, _, _| {
         cx.bound.fd?;
@@ -68,6 +79,28 @@ fn fd<'v>(cx: &Context<'v>, get: fn(&'v Fd) -> Value<'v>) -> Option<Value<'v>> {
     cx.fd().map(get)
 }
 
+/// The types in the order in which a list has them.
+const TYPES: &[&str] = &[
+    "<NA>",
+    "bpf",
+    "directory",
+    "event",
+    "eventpoll",
+    "file",
+    "inotify",
+    "io_uring",
+    "ipv4",
+    "ipv6",
+    "memfd",
+    "netlink",
+    "pidfd",
+    "pipe",
+    "signalfd",
+    "timerfd",
+    "unix",
+    "userfaultfd",
+];
+
 fn is_ip(kind: FdKind) -> bool {
     matches!(kind, FdKind::Ipv4 | FdKind::Ipv6 | FdKind::Ipv4Server | FdKind::Ipv6Server)
 }
@@ -125,6 +158,24 @@ fn name<'v>(cx: &Context<'v>, _: &Arg, sink: &mut Sink<'_>) -> Option<Value<'v>>
         Some(fd) => Some(Value::Text(&fd.name)),
         None => named_by_event(cx, sink),
     }
+}
+
+/// The name as the program gave it, without doubled slashes.
+fn raw_name<'v>(cx: &Context<'v>, _: &Arg, sink: &mut Sink<'_>) -> Option<Value<'v>> {
+    cx.bound.fd?;
+    let text: &[u8] = match cx.fd() {
+        Some(fd) => &fd.name_raw,
+        None if !cx.info.is_enter() && matches!(cx.info.name, "openat" | "openat2") => stored_text(cx, "name")?,
+        None => return named_by_event(cx, sink),
+    };
+    let mut before = 0;
+    for b in text {
+        if *b != b'/' || before != b'/' {
+            sink.out.push(*b);
+        }
+        before = *b;
+    }
+    Some(Value::Written)
 }
 
 fn named_by_event<'v>(cx: &Context<'v>, sink: &mut Sink<'_>) -> Option<Value<'v>> {

@@ -5,6 +5,7 @@
 
 mod event;
 mod fd;
+mod lineage;
 pub mod pending;
 mod process;
 mod user;
@@ -77,6 +78,8 @@ pub enum Value<'v> {
     TimeWritten(u64),
     /// A floating point number.
     Double(f64),
+    /// The names of a table whose bits are set.
+    Names(&'static [&'static str], u32),
     /// An address.
     Ipv4([u8; 4]),
     /// An address.
@@ -85,7 +88,7 @@ pub enum Value<'v> {
 
 /// All fields that are computed.
 pub fn all() -> impl Iterator<Item = &'static Field> {
-    [event::FIELDS, process::FIELDS, user::FIELDS, fd::FIELDS].into_iter().flatten()
+    [event::FIELDS, process::FIELDS, lineage::FIELDS, user::FIELDS, fd::FIELDS].into_iter().flatten()
 }
 
 const fn field(name: &'static str, get: Get) -> Field {
@@ -122,6 +125,7 @@ impl Field {
             Value::Hex(n) => numbers::hex(sink.out, n, true),
             Value::Time(ns, style) => time(sink.out, ns, style, cx.options.zone.as_ref()),
             Value::Double(d) => crate::text::double(sink.out, d),
+            Value::Names(table, set) => names(sink.out, table, set, [b"(", b",", b")"]),
             Value::Ipv4(ip) => sockets::ipv4(sink.out, ip),
             Value::Ipv6(ip) => sockets::ipv6(sink.out, ip),
         }
@@ -157,6 +161,11 @@ impl Field {
                 // Writing to a vector cannot fail. There is no way to write NaN.
                 let _ = if d.is_finite() { write!(out, "{d:?}") } else { write!(out, "null") };
             }
+            Some(Value::Names(table, set)) => {
+                out.push(b'[');
+                names(out, table, set, [b"\"", b"\",\"", b"\""]);
+                out.push(b']');
+            }
             Some(Value::Hex(_) | Value::Ipv4(_) | Value::Ipv6(_)) => {
                 out.push(b'"');
                 self.text(cx, arg, &mut Sink { out, style: Style::Raw });
@@ -164,6 +173,19 @@ impl Field {
             }
         }
     }
+}
+
+/// Appends the names whose bits are set, with what stands before, between and after them.
+fn names(out: &mut Vec<u8>, table: &[&str], set: u32, around: [&[u8]; 3]) {
+    let [mut before, between, after] = around;
+    for (bit, name) in table.iter().enumerate() {
+        if set >> bit & 1 == 1 {
+            out.extend_from_slice(before);
+            out.extend_from_slice(name.as_bytes());
+            before = between;
+        }
+    }
+    out.extend_from_slice(after);
 }
 
 impl std::fmt::Debug for Field {

@@ -1,6 +1,8 @@
-//! `proc.*` and `thread.*`: the event's thread, its process, its parents.
+//! `proc.*` and `thread.*`: the event's thread and its process.
+#![allow(clippy::unnecessary_wraps)] // the table's functions have one signature
 
 use super::fd::type_name;
+use super::lineage::{command_line, spaced};
 use super::{Arg, Field, Takes, Value, field};
 use crate::Context;
 use crate::engine::{Fd, Thread};
@@ -20,19 +22,22 @@ pub(super) const FIELDS: &[Field] = &[
     }),
     field("thread.cgroups", |cx, _, sink| {
         let t = cx.thread()?;
-        list(sink, &t.cgroups, b' ');
+        spaced(&t.cgroups, sink.out);
         (!t.cgroups.is_empty()).then_some(Value::Written)
     }),
     field("proc.name", |cx, _, _| thread(cx, |t| Value::Text(&t.comm))).colour("01;32"),
     field("proc.exe", |cx, _, _| thread(cx, |t| Value::Text(&t.exe))),
     field("proc.exepath", |cx, _, _| thread(cx, |t| Value::Text(&t.exepath))),
     field("proc.args", arguments).takes(Takes::Index),
-    field("proc.cmdline", |cx, _, sink| cmdline(cx.thread(), sink)),
+    field("proc.cmdline", |cx, _, sink| {
+        command_line(cx.thread()?, sink.out);
+        Some(Value::Written)
+    }),
     field("proc.exeline", |cx, _, sink| {
         let t = cx.thread()?;
         sink.out.extend_from_slice(&t.exe);
         sink.out.push(b' ');
-        list(sink, &t.args, b' ');
+        spaced(&t.args, sink.out);
         Some(Value::Written)
     }),
     field("proc.cmdnargs", |cx, _, _| thread(cx, |t| Value::Unsigned(items(&t.args).count() as u64))),
@@ -47,11 +52,6 @@ pub(super) const FIELDS: &[Field] = &[
     field("proc.sid", |cx, _, _| thread(cx, |t| Value::Signed(t.sid))),
     field("proc.vpgid", |cx, _, _| thread(cx, |t| Value::Signed(t.vpgid))),
     field("proc.pgid", |cx, _, _| thread(cx, |t| Value::Signed(t.pgid))),
-    field("proc.ppid", |cx, _, _| parent(cx).map(|p| Value::Signed(p.pid))),
-    field("proc.pname", |cx, _, _| parent(cx).map(|p| Value::Text(&p.comm))),
-    field("proc.pexe", |cx, _, _| parent(cx).map(|p| Value::Text(&p.exe))),
-    field("proc.pexepath", |cx, _, _| parent(cx).map(|p| Value::Text(&p.exepath))),
-    field("proc.pcmdline", |cx, _, sink| cmdline(parent(cx), sink)),
     field("proc.duration", |cx, _, _| {
         let t = cx.thread().filter(|t| t.clone_ts != 0)?;
         Some(Value::Unsigned(cx.event.ts.wrapping_sub(t.clone_ts)))
@@ -76,6 +76,18 @@ pub(super) const FIELDS: &[Field] = &[
     field("proc.stdout.name", |cx, _, _| standard(cx, 1).map(|fd| Value::Text(&fd.name))),
     field("proc.stderr.type", |cx, _, _| standard(cx, 2).map(kind)),
     field("proc.stderr.name", |cx, _, _| standard(cx, 2).map(|fd| Value::Text(&fd.name))),
+    field("proc.exe_ino", |cx, _, _| nonzero(cx, |t| t.exe_ino)),
+    field("proc.exe_ino.ctime", |cx, _, _| nonzero(cx, |t| t.exe_ino_ctime)),
+    field("proc.exe_ino.mtime", |cx, _, _| nonzero(cx, |t| t.exe_ino_mtime)),
+    field("proc.pidns_init_start_ts", |cx, _, _| nonzero(cx, |t| t.pidns_init_start_ts)),
+    field("proc.nthreads", |cx, _, _| cx.thread().map(|t| Value::Unsigned(u64::from(cx.engine.alive_threads(t.pid))))),
+    field("thread.vmsize", |cx, _, _| of_main(cx, |t| t.vmsize_kb, 1)),
+    field("thread.vmsize.b", |cx, _, _| of_main(cx, |t| t.vmsize_kb, 1024)),
+    field("thread.vmrss", |cx, _, _| of_main(cx, |t| t.vmrss_kb, 1)),
+    field("thread.vmrss.b", |cx, _, _| of_main(cx, |t| t.vmrss_kb, 1024)),
+    field("thread.cap_permitted", |cx, _, sink| capabilities(sink, cx.thread()?.cap_permitted)),
+    field("thread.cap_inheritable", |cx, _, sink| capabilities(sink, cx.thread()?.cap_inheritable)),
+    field("thread.cap_effective", |cx, _, sink| capabilities(sink, cx.thread()?.cap_effective)),
     field("proc.vmsize", |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.vmsize_kb)))),
     field("proc.vmrss", |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.vmrss_kb)))),
     field("proc.vmswap", |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.vmswap_kb)))),
@@ -99,15 +111,38 @@ fn kind<'v>(fd: &Fd) -> Value<'v> {
     Value::Text(type_name(fd.kind).as_bytes())
 }
 
-fn known(value: &Value<'_>) -> bool {
-    *value != Value::Signed(-1)
+/// A number that is not known when it is 0.
+fn nonzero<'v>(cx: &Context<'v>, get: fn(&Thread) -> u64) -> Option<Value<'v>> {
+    cx.thread().map(get).filter(|n| *n != 0).map(Value::Unsigned)
 }
 
-/// The main thread of the parent of the event's process.
-fn parent<'v>(cx: &Context<'v>) -> Option<&'v Thread> {
-    let main = cx.engine.main_thread(cx.thread()?.tid)?;
-    cx.engine.thread(main.ptid)?;
-    cx.engine.main_thread(main.ptid)
+/// Memory of the process: that of the main thread only, so that sums over threads are right.
+fn of_main<'v>(cx: &Context<'v>, get: fn(&Thread) -> u32, unit: u64) -> Option<Value<'v>> {
+    let t = cx.thread()?;
+    let kb = if t.tid == t.pid { u64::from(get(t)) } else { 0 };
+    Some(Value::Unsigned(kb.saturating_mul(unit)))
+}
+
+/// Capabilities by bit.
+const CAPABILITIES: &str = "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP \
+    LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO \
+    SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE \
+    AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON \
+    BPF CHECKPOINT_RESTORE";
+
+fn capabilities<'v>(sink: &mut Sink<'_>, set: u64) -> Option<Value<'v>> {
+    let start = sink.out.len();
+    for (bit, name) in CAPABILITIES.split(' ').enumerate() {
+        if set >> bit & 1 == 1 {
+            sink.plain(if sink.out.len() > start { " CAP_" } else { "CAP_" });
+            sink.plain(name);
+        }
+    }
+    Some(Value::Written)
+}
+
+fn known(value: &Value<'_>) -> bool {
+    *value != Value::Signed(-1)
 }
 
 /// The strings of a NUL-separated list.
@@ -116,26 +151,11 @@ fn items(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     list.into_iter().flat_map(|l| l.split(|b| *b == 0))
 }
 
-/// Appends a NUL-separated list with another separator.
-fn list(sink: &mut Sink<'_>, list: &[u8], separator: u8) {
-    sink.out.extend(list.iter().map(|b| if *b == 0 { separator } else { *b }));
-}
-
 fn arguments<'v>(cx: &Context<'v>, arg: &Arg, sink: &mut Sink<'_>) -> Option<Value<'v>> {
     let t = cx.thread()?;
     if let Arg::Index(n) = *arg {
         return Some(Value::Text(items(&t.args).nth(n).unwrap_or_default()));
     }
-    list(sink, &t.args, b' ');
-    Some(Value::Written)
-}
-
-fn cmdline<'v>(thread: Option<&Thread>, sink: &mut Sink<'_>) -> Option<Value<'v>> {
-    let t = thread?;
-    sink.out.extend_from_slice(&t.comm);
-    if !t.args.is_empty() {
-        sink.out.push(b' ');
-        list(sink, &t.args, b' ');
-    }
+    spaced(&t.args, sink.out);
     Some(Value::Written)
 }

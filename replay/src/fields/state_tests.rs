@@ -46,6 +46,7 @@ fn machine() -> Synth {
         tty: 34_816,
         vmsize_kb: 2000,
         cgroups: b"cpu=/\0memory=/user\0",
+        cap_permitted: 1 << 40 | 0x21,
         exe_writable: 1,
         ..Thread::default()
     };
@@ -75,6 +76,11 @@ fn machine() -> Synth {
 
 /// The line of one event of the thread; `fd` and `res` as the engine binds them.
 fn line(event_type: u16, params: &Params, fd: Option<i64>, res: Option<i64>, format: &str) -> String {
+    shown(event_type, params, fd, res, format).0
+}
+
+/// Line and JSON.
+fn shown(event_type: u16, params: &Params, fd: Option<i64>, res: Option<i64>, format: &str) -> (String, String) {
     let bytes = machine().event(1_000, TID, event_type, params).finish();
     let mut capture = Capture::from_bytes(bytes, "synthetic", Limits::default());
     let mut engine = Engine::default();
@@ -97,9 +103,11 @@ fn line(event_type: u16, params: &Params, fd: Option<i64>, res: Option<i64>, for
             enter_ts: None,
             options: &options,
         };
-        let mut out = Vec::new();
-        assert!(Format::compile(format).unwrap().line(&cx, &mut out));
-        return String::from_utf8(out).unwrap();
+        let format = Format::compile(format).unwrap();
+        let (mut text, mut json) = (Vec::new(), Vec::new());
+        assert!(format.line(&cx, &mut text));
+        format.json(&cx, &mut json);
+        return (String::from_utf8(text).unwrap(), String::from_utf8(json).unwrap());
     }
     panic!("no event");
 }
@@ -120,6 +128,12 @@ fn of_the_process() {
         ("%thread.tid %thread.vtid %thread.ismain", "42 42 true"),
         ("%proc.is_sid_leader %proc.is_vpgid_leader %proc.is_pgid_leader", "true false true"),
         ("%proc.ppid %proc.pname %proc.pexe|%proc.pcmdline", "1 init /sbin/init|init splash"),
+        ("%proc.aname|%proc.aname[0]|%proc.aname[1]|%proc.apid|%proc.apid[1]", "init|cat\\x1b[2J|init|42|1"),
+        ("%proc.acmdline|%proc.aexe|%proc.aexepath|%proc.aargs", "init splash|/sbin/init|/sbin/init|splash"),
+        ("*%proc.aname[2] %proc.pvpid %proc.ppid.ts %proc.loginshellid", "<NA> 1 0 <NA>"),
+        ("%proc.sname|%proc.sid.exe|%proc.pgid.exepath|%proc.vpgid.name|", "cat\\x1b[2J|cat|/usr/bin/cat||"),
+        ("*%proc.nthreads %proc.exe_ino %thread.vmsize %thread.vmsize.b", "1 <NA> 2000 2048000"),
+        ("%thread.cap_permitted|%thread.cap_effective|", "CAP_CHOWN CAP_KILL CAP_CHECKPOINT_RESTORE||"),
         ("%proc.cwd", "/home/eve/"),
         ("%proc.tty %proc.vmsize %proc.is_exe_writable", "34816 2000 true"),
         ("%proc.fdopencount %proc.fdlimit %proc.fdusage", "4 50 8.0"),
@@ -148,18 +162,32 @@ fn of_the_fd() {
     assert_eq!(close(9, ALL), format!("9  <NA> o / <NA> <NA> <NA> {na} <NA> <NA> <NA> <NA> unknown"));
     assert_eq!(close(4, "%evt.info"), "res=0 fd=4(<4t>127.0.0.1:45330->10.0.0.2:443)");
     assert_eq!(close(3, "%evt.arg.fd %fd.uid"), "<f>/etc/passwd 423");
+    assert_eq!(close(3, "*%fd.types %fd.types[4] %fd.types[8]"), "(directory,file,ipv4) (ipv4) <NA>");
+}
+
+#[test]
+fn as_json() {
+    let params = Params::new().i64(0).i64(4);
+    let format = "%fd.types %fd.sip %fd.sport %fd.dev %proc.name %proc.fdusage %proc.sid %evt.is_io %proc.stdout.name";
+    insta::assert_snapshot!(shown(id::SYSCALL_CLOSE_X, &params, Some(4), Some(0), &format!("*{format}")).1, @r#"{"evt.is_io":false,"fd.dev":"0","fd.sip":"10.0.0.2","fd.sport":443,"fd.types":["directory","file","ipv4"],"proc.fdusage":8.0,"proc.name":"cat\u001b[2J","proc.sid":42,"proc.stdout.name":null}"#);
 }
 
 #[test]
 fn failed_opens_have_names() {
     let openat = |dirfd: i64, name: &str| {
         let params = Params::new().i64(-2).i64(dirfd).str(name).u32(1).u32(0).u32(0).u64(0);
-        line(id::SYSCALL_OPENAT_2_X, &params, Some(-1), Some(-2), "%fd.name|%fd.directory|%evt.arg.name|%evt.res")
+        line(
+            id::SYSCALL_OPENAT_2_X,
+            &params,
+            Some(-1),
+            Some(-2),
+            "%fd.name|%fd.directory|%fd.nameraw|%evt.arg.name|%evt.res",
+        )
     };
-    assert_eq!(openat(-100, "x/y"), "/home/eve/x/y|/home/eve/x|/home/eve/x/y|ENOENT");
-    assert_eq!(openat(5, "x"), "/srv/data/x|/srv/data|/srv/data/x|ENOENT");
-    assert_eq!(openat(8, "x"), "<UNKNOWN>/x|<UNKNOWN>|x|ENOENT");
-    assert_eq!(openat(8, "/x"), "/x|/|/x|ENOENT");
+    assert_eq!(openat(-100, "x/y"), "/home/eve/x/y|/home/eve/x|x/y|/home/eve/x/y|ENOENT");
+    assert_eq!(openat(5, "x"), "/srv/data/x|/srv/data|x|/srv/data/x|ENOENT");
+    assert_eq!(openat(8, "x"), "<UNKNOWN>/x|<UNKNOWN>|x|x|ENOENT");
+    assert_eq!(openat(8, "/x"), "/x|/|/x|/x|ENOENT");
 }
 
 #[test]

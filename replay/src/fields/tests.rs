@@ -44,7 +44,7 @@ fn the_longest_name_wins() {
     assert_eq!(named("evt.arg[12]x"), Ok(("evt.arg", Arg::Index(12), 11)));
     assert_eq!(named("proc.args[0]"), Ok(("proc.args", Arg::Index(0), 12)));
     assert_eq!(named("proc.args and"), Ok(("proc.args", Arg::None, 9)));
-    assert_eq!(named("proc.aname[1]"), Err(Refused::NotAvailable("proc.aname")));
+    assert_eq!(named("proc.env[HOME]"), Err(Refused::NotAvailable("proc.env")));
     assert_eq!(named("fd.cip.name"), Err(Refused::NotAvailable("fd.cip.name")));
     assert_eq!(named("fd.net"), Err(Refused::FilterOnly("fd.net")));
     assert_eq!(named("nothing"), Err(Refused::Unknown));

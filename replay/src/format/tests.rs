@@ -136,7 +136,7 @@ fn errors() {
         "%fd.ip",
         "%fd.lip",
         "%container.id",
-        "%proc.aname[2]",
+        "%proc.env[HOME]",
         "%evt.arg",
         "%evt.arg.",
         "%evt.arg[x]",

@@ -104,12 +104,9 @@ pub fn signed(out: &mut Vec<u8>, value: i64) {
 /// Nine digits: ns within a second.
 #[inline]
 pub fn nine(out: &mut Vec<u8>, value: u64) {
-    let first = digit(value / 100_000_000 % 10);
-    let [a, b] = pair(value / 1_000_000);
-    let [c, d] = pair(value / 10_000);
-    let [e, f] = pair(value / 100);
-    let [g, h] = pair(value);
-    out.extend_from_slice(&[first, a, b, c, d, e, f, g, h]);
+    out.push(digit(value / 100_000_000 % 10));
+    let pairs = [pair(value / 1_000_000), pair(value / 10_000), pair(value / 100), pair(value)];
+    out.extend_from_slice(pairs.as_flattened());
 }
 
 /// Decimal, filled up with zeros on the left to `width` digits.

@@ -34,8 +34,8 @@ pub fn time(out: &mut Vec<u8>, ns: u64, style: TimeStyle, zone: Option<&Zone>) {
         out.push(if style == TimeStyle::Iso8601 { b'T' } else { b' ' });
     }
     let of_day = seconds.rem_euclid(86_400).unsigned_abs();
-    let ([a, b], [c, d], [e, f]) = (pair(of_day / 3600), pair(of_day / 60 % 60), pair(of_day % 60));
-    out.extend_from_slice(&[a, b, b':', c, d, b':', e, f]);
+    let (hour, minute, second) = (pair(of_day / 3600), pair(of_day / 60 % 60), pair(of_day % 60));
+    out.extend_from_slice(&[hour[0], hour[1], b':', minute[0], minute[1], b':', second[0], second[1]]);
     if !matches!(style, TimeStyle::ClockSeconds | TimeStyle::DateSeconds) {
         out.push(b'.');
         nine(out, ns % NS);
