@@ -196,7 +196,10 @@ fn raw_argument<'v>(cx: &Context<'v>, arg: &Arg, sink: &mut Sink<'_>) -> Option<
     let index = position(cx, arg)?;
     let info = cx.info.params.get(index)?;
     Some(match value::decode_param(info, cx.event.param(index)?) {
-        V::Signed(n) if info.format == PrintFormat::Hexadecimal => Value::Hex(n.cast_unsigned()),
+        V::Signed(n) if info.format == PrintFormat::Hexadecimal => Value::Hex(match info.kind.fixed_size() {
+            Some(8) => n.cast_unsigned(),
+            _ => n.cast_unsigned() & 0xFFFF_FFFF,
+        }),
         V::Unsigned(n) if info.format == PrintFormat::Hexadecimal => Value::Hex(n),
         V::Signed(n) => Value::Signed(n),
         V::Unsigned(n) if info.format != PrintFormat::Octal => Value::Unsigned(n),

@@ -22,7 +22,6 @@ pub const NAMES: &[&str] = &[
     "thread.exectime",
     "thread.totexectime",
     "thread.cgroup",
-    "proc.nchilds",
     "thread.cpu",
     "thread.cpu.user",
     "thread.cpu.system",

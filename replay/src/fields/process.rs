@@ -81,6 +81,12 @@ pub(super) const FIELDS: &[Field] = &[
     field("proc.exe_ino.mtime", |cx, _, _| nonzero(cx, |t| t.exe_ino_mtime)),
     field("proc.pidns_init_start_ts", |cx, _, _| nonzero(cx, |t| t.pidns_init_start_ts)),
     field("proc.nthreads", |cx, _, _| cx.thread().map(|t| Value::Unsigned(u64::from(cx.engine.alive_threads(t.pid))))),
+    field("proc.nchilds", |cx, _, _| {
+        let t = cx.thread()?;
+        let alive = cx.engine.alive_threads(t.pid);
+        let leads = cx.engine.main_thread(t.tid).is_some_and(|main| main.flags & CLOSED == 0);
+        Some(Value::Unsigned(u64::from(alive.saturating_sub(u32::from(leads)))))
+    }),
     field("thread.vmsize", |cx, _, _| of_main(cx, |t| t.vmsize_kb, 1)),
     field("thread.vmsize.b", |cx, _, _| of_main(cx, |t| t.vmsize_kb, 1024)),
     field("thread.vmrss", |cx, _, _| of_main(cx, |t| t.vmrss_kb, 1)),
@@ -92,6 +98,9 @@ pub(super) const FIELDS: &[Field] = &[
     field("proc.vmrss", |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.vmrss_kb)))),
     field("proc.vmswap", |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.vmswap_kb)))),
 ];
+
+/// Flag of threads that have exited.
+const CLOSED: u32 = 1 << 18;
 
 fn thread<'v>(cx: &Context<'v>, get: fn(&'v Thread) -> Value<'v>) -> Option<Value<'v>> {
     cx.thread().map(get)

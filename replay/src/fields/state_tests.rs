@@ -132,7 +132,7 @@ fn of_the_process() {
         ("%proc.acmdline|%proc.aexe|%proc.aexepath|%proc.aargs", "init splash|/sbin/init|/sbin/init|splash"),
         ("*%proc.aname[2] %proc.pvpid %proc.ppid.ts %proc.loginshellid", "<NA> 1 0 <NA>"),
         ("%proc.sname|%proc.sid.exe|%proc.pgid.exepath|%proc.vpgid.name|", "cat\\x1b[2J|cat|/usr/bin/cat||"),
-        ("*%proc.nthreads %proc.exe_ino %thread.vmsize %thread.vmsize.b", "1 <NA> 2000 2048000"),
+        ("*%proc.nthreads %proc.nchilds %proc.exe_ino %thread.vmsize %thread.vmsize.b", "1 0 <NA> 2000 2048000"),
         ("%thread.cap_permitted|%thread.cap_effective|", "CAP_CHOWN CAP_KILL CAP_CHECKPOINT_RESTORE||"),
         ("%proc.cwd", "/home/eve/"),
         ("%proc.tty %proc.vmsize %proc.is_exe_writable", "34816 2000 true"),

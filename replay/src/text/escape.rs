@@ -38,7 +38,7 @@ pub fn escaped(out: &mut Vec<u8>, text: &[u8]) {
                 '\r' => out.extend_from_slice(b"\\r"),
                 '\t' => out.extend_from_slice(b"\\t"),
                 '\0'..='\x1f' | '\x7f' => byte(out, c as u8),
-                '\u{80}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                c if unprintable(c) => {
                     out.extend_from_slice(b"\\u{");
                     super::numbers::hex(out, u64::from(u32::from(c)), false);
                     out.push(b'}');
@@ -52,6 +52,18 @@ pub fn escaped(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
+/// Characters beyond ASCII that control a terminal, reorder text or break lines.
+fn unprintable(c: char) -> bool {
+    matches!(
+        c,
+        '\u{80}'..='\u{9f}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+    )
+}
+
 fn byte(out: &mut Vec<u8>, b: u8) {
     out.extend_from_slice(b"\\x");
     if b < 16 {
@@ -60,8 +72,8 @@ fn byte(out: &mut Vec<u8>, b: u8) {
     super::numbers::hex(out, u64::from(b), false);
 }
 
-/// Makes a JSON string's inside of what was appended to `out` from `start` on. Control characters
-/// become `\u001b`; bytes that are no UTF-8 become lone surrogates `\udc80` to `\udcff`, so that
+/// Makes a JSON string's inside of what was appended to `out` from `start` on. What the module's rule
+/// names becomes `\u001b`; bytes that are no UTF-8 become lone surrogates `\udc80` to `\udcff`, so that
 /// nothing is lost (Python's `surrogateescape` gives the same).
 #[inline]
 pub fn json(out: &mut Vec<u8>, start: usize) {
@@ -81,7 +93,7 @@ pub fn json_escaped(out: &mut Vec<u8>, text: &[u8]) {
                 '"' => out.extend_from_slice(b"\\\""),
                 '\\' => out.extend_from_slice(b"\\\\"),
                 '\0'..='\x1f' | '\x7f' => unit(out, u16::from(c as u8)),
-                '\u{80}'..='\u{9f}' => unit(out, u16::try_from(u32::from(c)).unwrap_or(0)),
+                c if unprintable(c) => unit(out, u16::try_from(u32::from(c)).unwrap_or(0)),
                 _ => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
@@ -127,6 +139,7 @@ mod tests {
     #[test]
     fn json_strings() {
         assert_eq!(inside(b"a\"b\\c\n\x1b\x7f"), r#"a\"b\\c\u000a\u001b\u007f"#);
+        assert_eq!(inside("\u{9b}\u{202e}é".as_bytes()), "\\u009b\\u202eé");
         assert_eq!(inside(b"\xff\x80\xc3\xa9"), "\\udcff\\udc80é");
     }
 
