@@ -60,10 +60,12 @@ pub fn ipv6(out: &mut Vec<u8>, ip: [u8; 16]) {
     }
 }
 
-/// The IPv4 address that an IPv6 address maps.
+/// The IPv4 address that an IPv6 address maps. The address of zeros counts as one of both, as
+/// upstream has it.
 pub fn mapped(ip: [u8; 16]) -> Option<[u8; 4]> {
     match ip {
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, a, b, c, d] => Some([a, b, c, d]),
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] => Some([0; 4]),
         _ => None,
     }
 }
@@ -187,6 +189,13 @@ mod tests {
             mapped.extend(port.to_le_bytes());
         }
         assert_eq!(t(&mapped), "10.0.0.1:1->10.0.0.2:2");
+        let (mut none, mut half) = (vec![10; 37], vec![10]);
+        none[1..].fill(0);
+        assert_eq!(t(&none), "0.0.0.0:0->0.0.0.0:0");
+        half.extend([0; 18]);
+        half.extend("::1".parse::<Ipv6Addr>().unwrap().octets());
+        half.extend([0x29, 9]);
+        assert_eq!(t(&half), ":::0->::1:2345");
         assert_eq!(t(&mapped[..30]), "INVALID IPv6");
         assert_eq!(t(&[16, 1]), "family 16");
         assert_eq!(a(b"\x01/run/s\0"), "/run/s");
