@@ -7,10 +7,17 @@
 //! format::Capture -> items -> upgrade (current schema) -> Engine (state) -> Context -> fields, text
 //! ```
 
+mod context;
 pub mod engine;
+pub mod fields;
+pub mod format;
 pub mod replay;
+pub mod text;
 pub mod upgrade;
 
+pub use context::{Context, TextOptions, TimeMode};
 pub use engine::{Engine, Fd, Thread};
+pub use format::{DEFAULT_JSON, DEFAULT_LINE, Format, FormatError};
 pub use replay::{Played, Player, Replay, ReplayOptions, Step, View, Visibility};
+pub use text::{BufferMode, Dialect};
 pub use upgrade::{Upgraded, Upgrader};

@@ -1,0 +1,165 @@
+//! `proc.a*`, `proc.p*` and the leaders of groups and sessions: threads that are reached from the
+//! event's thread.
+
+use super::{Arg, Field, Takes, Value, field};
+use crate::Context;
+use crate::engine::{Engine, Thread};
+use crate::text::Sink;
+
+pub(super) const FIELDS: &[Field] = &[
+    field("proc.aname", |cx, arg, sink| each(cx, arg, sink, |t, out| out.extend_from_slice(&t.comm)))
+        .takes(Takes::Index),
+    field("proc.aexe", |cx, arg, sink| each(cx, arg, sink, |t, out| out.extend_from_slice(&t.exe))).takes(Takes::Index),
+    field("proc.aexepath", |cx, arg, sink| each(cx, arg, sink, |t, out| out.extend_from_slice(&t.exepath)))
+        .takes(Takes::Index),
+    field("proc.aargs", |cx, arg, sink| each(cx, arg, sink, arguments)).takes(Takes::Index),
+    field("proc.acmdline", |cx, arg, sink| each(cx, arg, sink, command_line)).takes(Takes::Index),
+    field("proc.apid", |cx, arg, _| {
+        let t = match *arg {
+            Arg::Index(n) => ancestor(cx, n)?,
+            _ => cx.thread()?,
+        };
+        Some(Value::Signed(t.pid))
+    })
+    .takes(Takes::Index),
+    field("proc.ppid", |cx, _, _| ancestor(cx, 1).map(|p| Value::Signed(p.pid))),
+    field("proc.pname", |cx, _, _| ancestor(cx, 1).map(|p| Value::Text(&p.comm))),
+    field("proc.pexe", |cx, _, _| ancestor(cx, 1).map(|p| Value::Text(&p.exe))),
+    field("proc.pexepath", |cx, _, _| ancestor(cx, 1).map(|p| Value::Text(&p.exepath))),
+    field("proc.pcmdline", |cx, _, sink| {
+        command_line(ancestor(cx, 1)?, sink.out);
+        Some(Value::Written)
+    }),
+    field("proc.pvpid", |cx, _, _| parent(cx).map(|p| Value::Signed(p.vpid))),
+    field("proc.ppid.ts", |cx, _, _| parent(cx).map(|p| Value::Unsigned(p.clone_ts))),
+    field("proc.loginshellid", |cx, _, _| {
+        let main = cx.engine.main_thread(cx.thread()?.tid)?;
+        let line = std::iter::once(main).chain(Ancestors::of(cx.engine, main));
+        line.filter(|t| t.comm.ends_with(b"sh")).last().map(|t| Value::Signed(t.pid))
+    }),
+    field("proc.sname", |cx, _, _| leader(cx, &SESSION, |t| &t.comm)),
+    field("proc.sid.exe", |cx, _, _| leader(cx, &SESSION, |t| &t.exe)),
+    field("proc.sid.exepath", |cx, _, _| leader(cx, &SESSION, |t| &t.exepath)),
+    field("proc.vpgid.name", |cx, _, _| leader(cx, &GROUP, |t| &t.comm)),
+    field("proc.vpgid.exe", |cx, _, _| leader(cx, &GROUP, |t| &t.exe)),
+    field("proc.vpgid.exepath", |cx, _, _| leader(cx, &GROUP, |t| &t.exepath)),
+    field("proc.pgid.name", |cx, _, _| leader(cx, &HOST_GROUP, |t| &t.comm)),
+    field("proc.pgid.exe", |cx, _, _| leader(cx, &HOST_GROUP, |t| &t.exe)),
+    field("proc.pgid.exepath", |cx, _, _| leader(cx, &HOST_GROUP, |t| &t.exepath)),
+];
+
+/// The n-th ancestor process: from a main thread to its parent's main thread. 0 is the event's own.
+fn ancestor<'v>(cx: &Context<'v>, n: usize) -> Option<&'v Thread> {
+    let mut main = cx.engine.main_thread(cx.thread()?.tid)?;
+    for _ in 0..n {
+        cx.engine.thread(main.ptid)?;
+        let above = cx.engine.main_thread(main.ptid)?;
+        if above.tid == main.tid {
+            return None;
+        }
+        main = above;
+    }
+    Some(main)
+}
+
+/// The thread that the event's thread names as its parent.
+fn parent<'v>(cx: &Context<'v>) -> Option<&'v Thread> {
+    cx.engine.thread(cx.thread()?.ptid)
+}
+
+/// The threads above a main thread, by parent ids. Ends in a loop, which hostile captures may have.
+struct Ancestors<'v> {
+    engine: &'v Engine,
+    at: &'v Thread,
+    /// Brent's loop detection: the thread that was met `steps` ago, and when to take another.
+    mark: i64,
+    steps: u32,
+    turn: u32,
+}
+
+impl<'v> Ancestors<'v> {
+    fn of(engine: &'v Engine, main: &'v Thread) -> Self {
+        Ancestors { engine, at: main, mark: main.tid, steps: 0, turn: 2 }
+    }
+}
+
+impl<'v> Iterator for Ancestors<'v> {
+    type Item = &'v Thread;
+
+    fn next(&mut self) -> Option<&'v Thread> {
+        let next = self.engine.thread(self.at.ptid).filter(|t| t.tid != self.mark)?;
+        self.steps = self.steps.saturating_add(1);
+        if self.steps == self.turn {
+            (self.mark, self.steps, self.turn) = (next.tid, 0, self.turn.saturating_mul(2));
+        }
+        self.at = next;
+        Some(next)
+    }
+}
+
+/// One ancestor's text, or that of all from the parent upwards, separated by spaces.
+fn each<'v>(cx: &Context<'v>, arg: &Arg, sink: &mut Sink<'_>, write: fn(&Thread, &mut Vec<u8>)) -> Option<Value<'v>> {
+    if let Arg::Index(n) = *arg {
+        write(ancestor(cx, n)?, sink.out);
+        return Some(Value::Written);
+    }
+    let main = cx.engine.main_thread(cx.thread()?.tid)?;
+    let start = sink.out.len();
+    for above in Ancestors::of(cx.engine, main) {
+        if sink.out.len() > start {
+            sink.out.push(b' ');
+        }
+        write(above, sink.out);
+    }
+    (sink.out.len() > start).then_some(Value::Written)
+}
+
+/// Appends the arguments, separated by spaces.
+pub(super) fn arguments(t: &Thread, out: &mut Vec<u8>) {
+    spaced(&t.args, out);
+}
+
+/// Appends a NUL-separated list with spaces instead.
+pub(super) fn spaced(list: &[u8], out: &mut Vec<u8>) {
+    out.extend(list.iter().map(|b| if *b == 0 { b' ' } else { *b }));
+}
+
+/// Appends name and arguments.
+pub(super) fn command_line(t: &Thread, out: &mut Vec<u8>) {
+    out.extend_from_slice(&t.comm);
+    if !t.args.is_empty() {
+        out.push(b' ');
+        arguments(t, out);
+    }
+}
+
+/// Something that threads share with a leader whose id it is.
+struct Shared {
+    id: fn(&Thread) -> i64,
+    /// The id is of the machine's own namespace, whatever the thread's is.
+    of_host: bool,
+}
+
+const SESSION: Shared = Shared { id: |t| t.sid, of_host: false };
+const GROUP: Shared = Shared { id: |t| t.vpgid, of_host: false };
+const HOST_GROUP: Shared = Shared { id: |t| t.pgid, of_host: true };
+
+/// Flag of threads that were made in a pid namespace of their own.
+const CHILD_IN_PIDNS: u32 = 1 << 29;
+
+/// Text of the leader; empty when it is not known.
+fn leader<'v>(cx: &Context<'v>, shared: &Shared, text: fn(&'v Thread) -> &'v [u8]) -> Option<Value<'v>> {
+    let t = cx.thread()?;
+    let id = (shared.id)(t);
+    let found = if id == -1 {
+        None
+    } else if shared.of_host || (t.tid == t.vtid && t.flags & CHILD_IN_PIDNS == 0) {
+        cx.engine.thread(id)
+    } else {
+        // The id is of another namespace: the topmost ancestor that has it too.
+        let main = cx.engine.main_thread(t.tid)?;
+        let line = std::iter::once(main).chain(Ancestors::of(cx.engine, main));
+        line.take_while(|a| (shared.id)(a) == id).last()
+    };
+    Some(Value::Text(found.map_or(b"", text)))
+}

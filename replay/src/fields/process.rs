@@ -1,0 +1,170 @@
+//! `proc.*` and `thread.*`: the event's thread and its process.
+#![allow(clippy::unnecessary_wraps)] // the table's functions have one signature
+
+use super::fd::type_name;
+use super::lineage::{command_line, spaced};
+use super::{Arg, Field, Takes, Value, field};
+use crate::Context;
+use crate::engine::{Fd, Thread};
+use crate::text::{Sink, numbers};
+
+pub(super) const FIELDS: &[Field] = &[
+    field("thread.tid", |cx, _, _| (cx.event.tid >= -1).then_some(Value::Signed(cx.event.tid))).colour("36"),
+    field("thread.vtid", |cx, _, _| thread(cx, |t| Value::Signed(t.vtid)).filter(known)),
+    field("thread.ismain", |cx, _, _| thread(cx, |t| Value::Bool(t.tid == t.pid))),
+    field("thread.pfmajor", |cx, _, _| thread(cx, |t| Value::Unsigned(t.pfmajor))),
+    field("thread.pfminor", |cx, _, _| thread(cx, |t| Value::Unsigned(t.pfminor))),
+    field("thread.nametid", |cx, _, sink| {
+        let t = cx.thread()?;
+        sink.out.extend_from_slice(&t.comm);
+        numbers::signed(sink.out, t.tid);
+        Some(Value::Written)
+    }),
+    field("thread.cgroups", |cx, _, sink| {
+        let t = cx.thread()?;
+        spaced(&t.cgroups, sink.out);
+        (!t.cgroups.is_empty()).then_some(Value::Written)
+    }),
+    field("proc.name", |cx, _, _| thread(cx, |t| Value::Text(&t.comm))).colour("01;32"),
+    field("proc.exe", |cx, _, _| thread(cx, |t| Value::Text(&t.exe))),
+    field("proc.exepath", |cx, _, _| thread(cx, |t| Value::Text(&t.exepath))),
+    field("proc.args", arguments).takes(Takes::Index),
+    field("proc.cmdline", |cx, _, sink| {
+        command_line(cx.thread()?, sink.out);
+        Some(Value::Written)
+    }),
+    field("proc.exeline", |cx, _, sink| {
+        let t = cx.thread()?;
+        sink.out.extend_from_slice(&t.exe);
+        sink.out.push(b' ');
+        spaced(&t.args, sink.out);
+        Some(Value::Written)
+    }),
+    field("proc.cmdnargs", |cx, _, _| thread(cx, |t| Value::Unsigned(items(&t.args).count() as u64))),
+    field("proc.cmdlenargs", |cx, _, _| thread(cx, |t| Value::Unsigned(items(&t.args).map(|a| a.len() as u64).sum()))),
+    field("proc.cwd", |cx, _, _| {
+        cx.thread()?;
+        cx.engine.cwd(cx.bound.tid).map(Value::Text)
+    }),
+    field("proc.tty", |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.tty)))),
+    field("proc.pid", |cx, _, _| thread(cx, |t| Value::Signed(t.pid))).colour("01;36"),
+    field("proc.vpid", |cx, _, _| thread(cx, |t| Value::Signed(t.vpid)).filter(known)),
+    field("proc.sid", |cx, _, _| thread(cx, |t| Value::Signed(t.sid))),
+    field("proc.vpgid", |cx, _, _| thread(cx, |t| Value::Signed(t.vpgid))),
+    field("proc.pgid", |cx, _, _| thread(cx, |t| Value::Signed(t.pgid))),
+    field("proc.duration", |cx, _, _| {
+        let t = cx.thread().filter(|t| t.clone_ts != 0)?;
+        Some(Value::Unsigned(cx.event.ts.wrapping_sub(t.clone_ts)))
+    }),
+    field("proc.pid.ts", |cx, _, _| cx.thread().filter(|t| t.clone_ts != 0).map(|t| Value::Unsigned(t.clone_ts))),
+    field("proc.is_exe_writable", |cx, _, _| thread(cx, |t| Value::Bool(t.exe_writable))),
+    field("proc.is_exe_upper_layer", |cx, _, _| thread(cx, |t| Value::Bool(t.exe_upper_layer))),
+    field("proc.is_exe_lower_layer", |cx, _, _| thread(cx, |t| Value::Bool(t.exe_lower_layer))),
+    field("proc.is_exe_from_memfd", |cx, _, _| thread(cx, |t| Value::Bool(t.exe_from_memfd))),
+    field("proc.is_sid_leader", |cx, _, _| thread(cx, |t| Value::Bool(t.sid == t.vpid))),
+    field("proc.is_vpgid_leader", |cx, _, _| thread(cx, |t| Value::Bool(t.vpgid == t.vpid))),
+    field("proc.is_pgid_leader", |cx, _, _| thread(cx, |t| Value::Bool(t.pgid == t.pid))),
+    field("proc.fdlimit", |cx, _, _| thread(cx, |t| Value::Signed(t.fdlimit))),
+    field("proc.fdopencount", |cx, _, _| open_fds(cx).map(Value::Unsigned)),
+    field("proc.fdusage", |cx, _, _| {
+        let (open, limit) = (open_fds(cx)?, cx.thread()?.fdlimit);
+        Some(Value::Double(if limit > 0 { (open as f64 * 100.0 / limit as f64).min(100.0) } else { 0.0 }))
+    }),
+    field("proc.stdin.type", |cx, _, _| standard(cx, 0).map(kind)),
+    field("proc.stdin.name", |cx, _, _| standard(cx, 0).map(|fd| Value::Text(&fd.name))),
+    field("proc.stdout.type", |cx, _, _| standard(cx, 1).map(kind)),
+    field("proc.stdout.name", |cx, _, _| standard(cx, 1).map(|fd| Value::Text(&fd.name))),
+    field("proc.stderr.type", |cx, _, _| standard(cx, 2).map(kind)),
+    field("proc.stderr.name", |cx, _, _| standard(cx, 2).map(|fd| Value::Text(&fd.name))),
+    field("proc.exe_ino", |cx, _, _| nonzero(cx, |t| t.exe_ino)),
+    field("proc.exe_ino.ctime", |cx, _, _| nonzero(cx, |t| t.exe_ino_ctime)),
+    field("proc.exe_ino.mtime", |cx, _, _| nonzero(cx, |t| t.exe_ino_mtime)),
+    field("proc.pidns_init_start_ts", |cx, _, _| nonzero(cx, |t| t.pidns_init_start_ts)),
+    field("proc.nthreads", |cx, _, _| cx.thread().map(|t| Value::Unsigned(u64::from(cx.engine.alive_threads(t.pid))))),
+    field("proc.nchilds", |cx, _, _| {
+        let t = cx.thread()?;
+        let alive = cx.engine.alive_threads(t.pid);
+        let leads = cx.engine.main_thread(t.tid).is_some_and(|main| main.flags & CLOSED == 0);
+        Some(Value::Unsigned(u64::from(alive.saturating_sub(u32::from(leads)))))
+    }),
+    field("thread.vmsize", |cx, _, _| of_main(cx, |t| t.vmsize_kb, 1)),
+    field("thread.vmsize.b", |cx, _, _| of_main(cx, |t| t.vmsize_kb, 1024)),
+    field("thread.vmrss", |cx, _, _| of_main(cx, |t| t.vmrss_kb, 1)),
+    field("thread.vmrss.b", |cx, _, _| of_main(cx, |t| t.vmrss_kb, 1024)),
+    field("thread.cap_permitted", |cx, _, sink| capabilities(sink, cx.thread()?.cap_permitted)),
+    field("thread.cap_inheritable", |cx, _, sink| capabilities(sink, cx.thread()?.cap_inheritable)),
+    field("thread.cap_effective", |cx, _, sink| capabilities(sink, cx.thread()?.cap_effective)),
+    field("proc.vmsize", |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.vmsize_kb)))),
+    field("proc.vmrss", |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.vmrss_kb)))),
+    field("proc.vmswap", |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.vmswap_kb)))),
+];
+
+/// Flag of threads that have exited.
+const CLOSED: u32 = 1 << 18;
+
+fn thread<'v>(cx: &Context<'v>, get: fn(&'v Thread) -> Value<'v>) -> Option<Value<'v>> {
+    cx.thread().map(get)
+}
+
+/// Fds of the event's process.
+fn open_fds(cx: &Context<'_>) -> Option<u64> {
+    let main = cx.engine.main_thread(cx.thread()?.tid)?;
+    Some(cx.engine.fds(main.tid).count() as u64)
+}
+
+fn standard<'v>(cx: &Context<'v>, number: i64) -> Option<&'v Fd> {
+    cx.engine.fd(cx.thread()?.tid, number)
+}
+
+fn kind<'v>(fd: &Fd) -> Value<'v> {
+    Value::Text(type_name(fd.kind).as_bytes())
+}
+
+/// A number that is not known when it is 0.
+fn nonzero<'v>(cx: &Context<'v>, get: fn(&Thread) -> u64) -> Option<Value<'v>> {
+    cx.thread().map(get).filter(|n| *n != 0).map(Value::Unsigned)
+}
+
+/// Memory of the process: that of the main thread only, so that sums over threads are right.
+fn of_main<'v>(cx: &Context<'v>, get: fn(&Thread) -> u32, unit: u64) -> Option<Value<'v>> {
+    let t = cx.thread()?;
+    let kb = if t.tid == t.pid { u64::from(get(t)) } else { 0 };
+    Some(Value::Unsigned(kb.saturating_mul(unit)))
+}
+
+/// Capabilities by bit.
+const CAPABILITIES: &str = "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP \
+    LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO \
+    SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE \
+    AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON \
+    BPF CHECKPOINT_RESTORE";
+
+fn capabilities<'v>(sink: &mut Sink<'_>, set: u64) -> Option<Value<'v>> {
+    let start = sink.out.len();
+    for (bit, name) in CAPABILITIES.split(' ').enumerate() {
+        if set >> bit & 1 == 1 {
+            sink.plain(if sink.out.len() > start { " CAP_" } else { "CAP_" });
+            sink.plain(name);
+        }
+    }
+    Some(Value::Written)
+}
+
+fn known(value: &Value<'_>) -> bool {
+    *value != Value::Signed(-1)
+}
+
+/// The strings of a NUL-separated list.
+fn items(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let list = Some(list).filter(|l| !l.is_empty());
+    list.into_iter().flat_map(|l| l.split(|b| *b == 0))
+}
+
+fn arguments<'v>(cx: &Context<'v>, arg: &Arg, sink: &mut Sink<'_>) -> Option<Value<'v>> {
+    let t = cx.thread()?;
+    if let Arg::Index(n) = *arg {
+        return Some(Value::Text(items(&t.args).nth(n).unwrap_or_default()));
+    }
+    spaced(&t.args, sink.out);
+    Some(Value::Written)
+}

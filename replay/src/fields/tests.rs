@@ -1,0 +1,61 @@
+use super::*;
+use std::collections::BTreeSet;
+
+#[test]
+fn names_are_known_once() {
+    let names: Vec<&str> = all()
+        .map(|f| f.name)
+        .chain(pending::NAMES.iter().copied())
+        .chain(pending::FILTER_ONLY.iter().copied())
+        .collect();
+    let set: BTreeSet<&str> = names.iter().copied().collect();
+    assert_eq!(set.len(), names.len());
+    assert_eq!(set.len(), 359);
+    let dir = std::env::var_os("SCAPKIT_SHARED").map_or_else(
+        || std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
+        std::path::PathBuf::from,
+    );
+    let Ok(reference) = std::fs::read_to_string(dir.join("spec/fields.json")) else {
+        eprintln!("SKIPPED: the field reference is absent (set SCAPKIT_SHARED)");
+        return;
+    };
+    let reference: serde_json::Value = serde_json::from_str(&reference).unwrap();
+    let reference = reference["fields"].as_array().unwrap();
+    assert_eq!(set, reference.iter().map(|f| f["name"].as_str().unwrap()).collect());
+    for field in all() {
+        let row = reference.iter().find(|r| r["name"] == field.name).unwrap();
+        let wanted = match field.takes {
+            Takes::Nothing => serde_json::Value::Null,
+            Takes::Argument | Takes::ArgumentName => "required".into(),
+            Takes::Index => "allowed".into(),
+        };
+        assert_eq!(row["arg"], wanted, "{field:?}");
+    }
+}
+
+#[test]
+fn the_longest_name_wins() {
+    let named = |text| parse_prefix(text).map(|n| (n.field.name, n.arg, n.len));
+    assert_eq!(named("evt.time.s."), Ok(("evt.time.s", Arg::None, 10)));
+    assert_eq!(named("evt.timex"), Ok(("evt.time", Arg::None, 8)));
+    assert_eq!(named("proc.nameand"), Ok(("proc.name", Arg::None, 9)));
+    assert_eq!(named("evt.arg.pathname"), Ok(("evt.arg", Arg::Name("pathname"), 16)));
+    assert_eq!(named("evt.arg.path end"), Ok(("evt.arg", Arg::Name("path"), 12)));
+    assert_eq!(named("evt.arg[12]x"), Ok(("evt.arg", Arg::Index(12), 11)));
+    assert_eq!(named("proc.args[0]"), Ok(("proc.args", Arg::Index(0), 12)));
+    assert_eq!(named("proc.args and"), Ok(("proc.args", Arg::None, 9)));
+    assert_eq!(named("proc.env[HOME]"), Err(Refused::NotAvailable("proc.env")));
+    assert_eq!(named("fd.cip.name"), Err(Refused::NotAvailable("fd.cip.name")));
+    assert_eq!(named("fd.net"), Err(Refused::FilterOnly("fd.net")));
+    assert_eq!(named("nothing"), Err(Refused::Unknown));
+}
+
+#[test]
+fn near_names() {
+    assert_eq!(nearest("proc.nmae"), Some("proc.name"));
+    assert_eq!(nearest("evt.tpye"), Some("evt.type"));
+    assert_eq!(nearest("zzz"), None);
+    assert_eq!(distance("kitten", "sitting"), 3);
+    assert_eq!(distance("ab", "ba"), 1);
+    assert_eq!(distance("", "abc"), 3);
+}
