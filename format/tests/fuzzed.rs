@@ -69,3 +69,18 @@ fn a_large_type_in_a_version_1_block_gets_wide_lengths_in_version_2() {
     let params: Vec<&[u8]> = e.params().collect();
     assert_eq!(params, [&[3, 0, 0, 0][..], b"name\0", b"data"]);
 }
+
+/// A block that is kept although its type is unknown is framed anew.
+#[test]
+fn the_wrong_trailer_of_an_event_of_unknown_type_is_not_passed_on() {
+    let mut s = Synth::new();
+    s.section().event(1, 7, 9999, &Params::new().u32(5));
+    let mut bytes = s.finish();
+    let end = bytes.len();
+    bytes[end - 1] = 0x40;
+    let mut s = Synth::new();
+    s.raw(&bytes).event(2, 7, id::SYSCALL_CLOSE_X, &Params::new().i64(0).i64(3));
+    assert_eq!(check(s.finish()).damage_count, 1);
+    let v = check(convert(s.finish(), Profile::Modern).0);
+    assert_eq!((v.events, v.unknown_types, v.damages), (2, 1, vec![]));
+}

@@ -197,14 +197,15 @@ impl ProfileWriter {
         let result = match (self.profile, event.info()) {
             (Profile::Universal, _) => self.universal.event(event, &mut out, &mut self.report),
             (_, Some(_)) => encode::event_of(&mut out, event),
-            // The lengths of an unknown type cannot be told from its data: keep its block.
-            (_, None) => {
-                match block {
-                    Some(block) => out.extend_from_slice(block.bytes()),
-                    None => self.report.unknown_types = self.report.unknown_types.saturating_add(1),
+            // The lengths of an unknown type cannot be told from its data: keep its block's body. The
+            // block's own trailer may be wrong.
+            (_, None) => match block {
+                Some(block) => encode::block(&mut out, block.block_type, block.body()),
+                None => {
+                    self.report.unknown_types = self.report.unknown_types.saturating_add(1);
+                    Ok(())
                 }
-                Ok(())
-            }
+            },
         };
         let result = result.and_then(|()| self.put_events(&out));
         self.scratch = out;
