@@ -17,8 +17,9 @@ use scapkit_format::synth::{Params, Synth};
 use scapkit_format::verify::{Verified, verify};
 use scapkit_format::write::{ChunkWriter, Trailer, WriteOptions};
 use scapkit_format::{Capture, Content, EventHead, Item, Limits};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 #[derive(Clone, Default)]
 struct Memory(Arc<Mutex<Vec<u8>>>);
@@ -83,4 +84,69 @@ fn the_wrong_trailer_of_an_event_of_unknown_type_is_not_passed_on() {
     assert_eq!(check(s.finish()).damage_count, 1);
     let v = check(convert(s.finish(), Profile::Modern).0);
     assert_eq!((v.events, v.unknown_types, v.damages), (2, 1, vec![]));
+}
+
+/// Gives one byte per read, as a slow pipe may.
+struct Slow(std::vec::IntoIter<u8>);
+
+impl Read for Slow {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        match (buf.first_mut(), self.0.next()) {
+            (Some(to), Some(byte)) => {
+                *to = byte;
+                Ok(1)
+            }
+            _ => Ok(0),
+        }
+    }
+}
+
+/// An interface list whose announced length is four bytes per entry too short, as sysdig writes it.
+fn short_interface_list() -> Vec<u8> {
+    use scapkit_format::lists::interfaces::{Address, Interface};
+    let address = Address::V4 { address: [127, 0, 0, 1], netmask: [255, 0, 0, 0], broadcast: [0; 4] };
+    let one = Interface { address, linkspeed: Some(0), name: b"lo0", extra: &[] };
+    let mut list = Synth::new();
+    list.interfaces(2, &[one.clone(), one.clone(), one]);
+    let mut list = list.finish();
+    let wrong = (list.len() as u32 - 12).to_le_bytes();
+    let end = list.len();
+    list[4..8].copy_from_slice(&wrong);
+    list[end - 4..].copy_from_slice(&wrong);
+    list
+}
+
+/// The list's real end may not have been read yet when its announced end has.
+#[test]
+fn short_interface_lists_are_mended_however_the_bytes_come() {
+    let list = short_interface_list();
+    let mut s = Synth::new();
+    s.section().raw(&list).event(1, 7, id::SYSCALL_CLOSE_X, &Params::new().i64(0).i64(3));
+    let reader = Box::new(Slow(s.finish().into_iter()));
+    let mut capture = Capture::from_reader(reader, "slow", Limits::default()).unwrap();
+    let mut names = 0;
+    while let Some(item) = capture.next().unwrap() {
+        match item {
+            Item::Block(_, Content::Interfaces(l)) => names += l.map(|i| assert_eq!(i.unwrap().name, b"lo0")).count(),
+            Item::Block(..) => {}
+            Item::Skipped { bytes, .. } => panic!("{} bytes skipped", bytes.len()),
+        }
+    }
+    assert_eq!((names, capture.damage_count()), (3, 1));
+}
+
+/// A file of nothing but false interface lists, each of whose entries is the next false list: walked
+/// to its end from each of them it takes seconds per megabyte.
+#[test]
+fn false_interface_lists_cost_linear_time() {
+    let mut s = Synth::new();
+    s.section();
+    while s.offset() < 12 << 20 {
+        // Header of a list of 1 MB, and an entry that reaches over the next header.
+        s.raw(&0x219u32.to_le_bytes()).raw(&0x000F_0000u32.to_le_bytes());
+        s.raw(&20u32.to_le_bytes()).raw(&[1, 0, 0, 0, 7, 7, 7, 7, 7, 7, 7, 7]);
+    }
+    let begin = Instant::now();
+    assert_eq!(check(s.finish()).damage_count, 2);
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
 }
