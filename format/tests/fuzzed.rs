@@ -150,3 +150,24 @@ fn false_interface_lists_cost_linear_time() {
     assert_eq!(check(s.finish()).damage_count, 2);
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
 }
+
+/// What is held back until it is known whether enters were recorded is bounded in bytes, not only in
+/// events.
+#[test]
+fn the_universal_profile_does_not_hold_back_everything() {
+    let memory = Memory::default();
+    let options = WriteOptions { chunk_size: 1, ..WriteOptions::default() };
+    let writer = ChunkWriter::from_writer(Box::new(memory.clone()), "memory", &options).unwrap();
+    let mut writer = ProfileWriter::new(writer, Profile::Universal);
+    let mut s = Synth::new();
+    s.section();
+    for ts in 0..100 {
+        s.event(ts, -1, id::PLUGINEVENT_E, &Params::new().u32(3).bytes(&vec![1; 1 << 20]));
+    }
+    let mut capture = Capture::from_bytes(s.finish(), "test", Limits::default());
+    while let Some(item) = capture.next().unwrap() {
+        let Item::Block(block, content) = item else { panic!() };
+        writer.block(&block, &content).unwrap();
+    }
+    assert!(memory.0.lock().unwrap().len() > 60 << 20);
+}
