@@ -171,3 +171,24 @@ fn the_universal_profile_does_not_hold_back_everything() {
     }
     assert!(memory.0.lock().unwrap().len() > 60 << 20);
 }
+
+/// A parameter of the largest size that gets a byte more does not fit: the event is left out and
+/// counted, the conversion goes on.
+#[test]
+fn an_event_that_the_universal_profile_makes_too_large_is_left_out() {
+    let mut s = Synth::new();
+    s.section();
+    for event_type in 0..454u16 {
+        let Some(info) = scapkit_format::schema::event_info(event_type) else { continue };
+        for large in 0..info.params.len() {
+            let params = (0..info.params.len())
+                .fold(Params::new(), |p, n| p.bytes(&vec![1; if n == large { 65_535 } else { 8 }]));
+            s.event(1, 7, event_type, &params);
+        }
+    }
+    for profile in [Profile::Modern, Profile::Universal] {
+        let (out, report) = convert(s.finish(), profile);
+        assert!(report.events_read > 1_000);
+        check(out);
+    }
+}

@@ -9,7 +9,7 @@
 use super::Report;
 use super::tables::{From, Pair, default_bytes, pairs};
 use crate::schema::{self, EventInfo, SYSCALLS_X86_64, id};
-use crate::{Event, EventHead, Result, encode};
+use crate::{Error, Event, EventHead, Result, encode};
 use std::collections::HashMap;
 
 /// Events held back at most while it is not known whether enters were recorded.
@@ -209,10 +209,14 @@ fn put(
     }
     let head = EventHead { event_type: layout.id, flags: event.flags & crate::STATE_ONLY, ..event.head() };
     let before = out.len();
-    encode::event(out, head, &params)?;
-    if !event.is_wide() && out.len().saturating_sub(before) > MAX_EVENT_BLOCK {
-        out.truncate(before);
-        report.left_out(layout);
+    match encode::event(out, head, &params) {
+        Ok(()) if event.is_wide() || out.len().saturating_sub(before) <= MAX_EVENT_BLOCK => {}
+        // A parameter of 65,535 bytes that got a byte more, or an event that no reader has room for.
+        Ok(()) | Err(Error::TooLarge { .. }) => {
+            out.truncate(before);
+            report.left_out(layout);
+        }
+        Err(e) => return Err(e),
     }
     Ok(())
 }
