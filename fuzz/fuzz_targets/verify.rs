@@ -83,7 +83,8 @@ fuzz_target!(|data: &[u8]| {
         let (third, _) = convert(&bytes, profile, Compression::None);
         assert!(profile == Profile::Universal || third == bytes, "modern is a fixed point");
     }
-    if data.len() < 20_000 {
+    // One input in eight: compressing takes longer than all else.
+    if data.iter().fold(0u8, |sum, b| sum.wrapping_add(*b)) % 8 == 0 {
         for compression in [Compression::Gzip, Compression::Zstd] {
             let (stored, _) = convert(data, Profile::AsIs, compression);
             let (back, _) = convert(&stored, Profile::AsIs, Compression::None);

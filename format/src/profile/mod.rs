@@ -199,13 +199,11 @@ impl ProfileWriter {
             (_, Some(_)) => encode::event_of(&mut out, event),
             // The lengths of an unknown type cannot be told from its data: keep its block's body. The
             // block's own trailer may be wrong.
-            (_, None) => match block {
-                Some(block) => encode::block(&mut out, block.block_type, block.body()),
-                None => {
-                    self.report.unknown_types = self.report.unknown_types.saturating_add(1);
-                    Ok(())
-                }
-            },
+            (_, None) => {
+                let unknown = &mut self.report.unknown_types;
+                *unknown = unknown.saturating_add(u64::from(block.is_none()));
+                block.map_or(Ok(()), |b| encode::block(&mut out, b.block_type, b.body()))
+            }
         };
         let result = result.and_then(|()| self.put_events(&out));
         self.scratch = out;
