@@ -73,7 +73,7 @@ impl Numbers {
 
     fn bytes(&mut self, len: u64) -> Vec<u8> {
         let fill = self.next();
-        (0..len).map(|i| if fill % 3 == 0 { b'a' } else { (self.next() >> 7) as u8 ^ i as u8 }).collect()
+        (0..len).map(|i| if fill.is_multiple_of(3) { b'a' } else { (self.next() >> 7) as u8 ^ i as u8 }).collect()
     }
 
     fn text(&mut self) -> Vec<u8> {
