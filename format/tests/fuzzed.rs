@@ -192,3 +192,28 @@ fn an_event_that_the_universal_profile_makes_too_large_is_left_out() {
         check(out);
     }
 }
+
+/// sysdig 0.29.3 believes the count of an fd list and the family of an address, and reads on.
+#[test]
+fn the_universal_profile_passes_no_lists_or_addresses_on_that_are_too_short() {
+    let mut s = Synth::new();
+    s.section();
+    let short_list = [&200u16.to_le_bytes()[..], &[3, 0, 0, 0]].concat();
+    for list in [short_list.as_slice(), &[1], &[]] {
+        s.event(1, 7, id::SYSCALL_POLL_X, &Params::new().i64(1).bytes(list).i64(5));
+    }
+    s.event(2, 7, id::SOCKET_CONNECT_X, &Params::new().i64(0).bytes(&[2, 127, 0]).i64(3).bytes(&[10, 1]));
+    let (out, _) = convert(s.finish(), Profile::Universal);
+    let mut capture = Capture::from_bytes(out, "out", Limits::default());
+    let mut seen = Vec::new();
+    while let Some(item) = capture.next().unwrap() {
+        let Item::Block(_, Content::Event(e)) = item else { continue };
+        match e.event_type {
+            id::SYSCALL_POLL_X => seen.push(e.param(1).unwrap().to_vec()),
+            id::SOCKET_CONNECT_X => seen.push(e.param(1).unwrap().to_vec()),
+            id::SOCKET_CONNECT_E => seen.push(e.param(1).map(<[u8]>::to_vec).unwrap_or_default()),
+            _ => {}
+        }
+    }
+    assert_eq!(seen, [vec![0, 0], vec![0, 0], vec![0, 0], vec![], vec![]]);
+}

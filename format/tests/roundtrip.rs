@@ -19,6 +19,7 @@ use arbitrary::{Part, Wanted, build, parts};
 use proptest::prelude::*;
 use scapkit_format::input::Input;
 use scapkit_format::profile::{Profile, ProfileWriter};
+use scapkit_format::verify::verify;
 use scapkit_format::write::{ChunkWriter, Trailer, WriteOptions};
 use scapkit_format::{BlockClass, Capture, Compression, Content, DamageKind, Item, Limits, encode};
 use std::io::{Read, Write};
@@ -178,6 +179,24 @@ proptest! {
         }
         prop_assert!(events.next().is_none());
         prop_assert_eq!(convert(modern.clone(), Profile::Modern, &WriteOptions::default()), modern);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// What the profile writes has sizes that its readers, which do not check, rely on.
+    #[test]
+    fn the_universal_profile_writes_nothing_malformed(made in parts(40)) {
+        let (plain, wanted) = build(&made);
+        let universal = convert(plain, Profile::Universal, &WriteOptions::default());
+        let mut capture = Capture::from_bytes(universal, "universal", Limits::default());
+        let v = verify(&mut capture, |_| ()).unwrap();
+        let wrong = v.damages.iter().find(|d| !matches!(d.kind, DamageKind::NoEvents));
+        prop_assert!(wrong.is_none(), "{}", wrong.map(ToString::to_string).unwrap_or_default());
+        prop_assert_eq!(v.unknown_types, 0);
+        let events = wanted.iter().filter(|w| matches!(w, Wanted::Event(..))).count() as u64;
+        prop_assert!(v.events <= 2 * events);
     }
 }
 

@@ -8,7 +8,8 @@
 
 use super::Report;
 use super::tables::{From, Pair, default_bytes, pairs};
-use crate::schema::{self, EventInfo, SYSCALLS_X86_64, id};
+use crate::schema::{self, EventInfo, ParamInfo, ParamType, SYSCALLS_X86_64, id};
+use crate::value::{SockAddr, SockTuple, Value, decode_param};
 use crate::{Error, Event, EventHead, Result, encode};
 use std::collections::HashMap;
 
@@ -190,7 +191,7 @@ fn put(
         };
         let bytes = source.and_then(|n| stored.get(n)).copied().unwrap_or_default();
         let kind = source.and_then(|n| now?.params.get(n)).map(|p| p.kind);
-        if param.kind == schema::ParamType::Dyn && kind.is_some_and(|k| k != param.kind) && !bytes.is_empty() {
+        if param.kind == ParamType::Dyn && kind.is_some_and(|k| k != param.kind) && !bytes.is_empty() {
             // The type became fixed since: put the sub type's number back in front.
             let sub = param.dynamic.iter().find(|d| Some(d.kind) == kind).map_or(0, |d| d.index);
             dynamic.push(sub);
@@ -198,11 +199,10 @@ fn put(
             params.push(&[]);
             continue;
         }
-        let fits = param.kind.fixed_size().is_none_or(|n| n == bytes.len());
-        params.push(if fits { bytes } else { default_bytes(param) });
+        params.push(if fits(param, bytes) { bytes } else { default_bytes(param) });
     }
     if !dynamic.is_empty()
-        && let Some(at) = layout.params.iter().position(|p| p.kind == schema::ParamType::Dyn)
+        && let Some(at) = layout.params.iter().position(|p| p.kind == ParamType::Dyn)
         && let Some(slot) = params.get_mut(at)
     {
         *slot = &dynamic;
@@ -219,6 +219,18 @@ fn put(
         Err(e) => return Err(e),
     }
     Ok(())
+}
+
+/// Whether a reader that believes the type and the counts in it stays within the bytes.
+fn fits(param: &ParamInfo, bytes: &[u8]) -> bool {
+    match decode_param(param, bytes) {
+        Value::Malformed { .. }
+        | Value::Address(SockAddr::Other { family: 1 | 2 | 10, .. })
+        | Value::Tuple(SockTuple::Other { family: 1 | 2 | 10, .. }) => false,
+        // Empty, it has no count.
+        Value::Absent => param.kind.fixed_size().is_none() && param.kind != ParamType::FdList,
+        _ => true,
+    }
 }
 
 /// Writes a call that 2022 had no event for as the generic event, by its system call code.
