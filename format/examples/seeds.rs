@@ -16,7 +16,7 @@ use scapkit_format::{Capture, Content, Item, Limits};
 use std::path::Path;
 
 /// Bytes of the whole captures given to the targets that take one.
-const WHOLE: usize = 24 << 10;
+const WHOLE: usize = 12 << 10;
 
 fn main() {
     let mut args = std::env::args_os().skip(1);
