@@ -209,8 +209,7 @@ fn the_universal_profile_passes_no_lists_or_addresses_on_that_are_too_short() {
     while let Some(item) = capture.next().unwrap() {
         let Item::Block(_, Content::Event(e)) = item else { continue };
         match e.event_type {
-            id::SYSCALL_POLL_X => seen.push(e.param(1).unwrap().to_vec()),
-            id::SOCKET_CONNECT_X => seen.push(e.param(1).unwrap().to_vec()),
+            id::SYSCALL_POLL_X | id::SOCKET_CONNECT_X => seen.push(e.param(1).unwrap().to_vec()),
             id::SOCKET_CONNECT_E => seen.push(e.param(1).map(<[u8]>::to_vec).unwrap_or_default()),
             _ => {}
         }

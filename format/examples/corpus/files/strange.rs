@@ -30,6 +30,19 @@ fn names() -> Vec<Vec<u8>> {
     ]
 }
 
+/// A container of that name, as libs describes one.
+fn container(number: i64, name: &[u8]) -> String {
+    let escape = |c: char| match c {
+        '"' | '\\' => format!("\\{c}"),
+        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    let name: String = String::from_utf8_lossy(name).chars().map(escape).collect();
+    format!(
+        "{{\"container\":{{\"Mounts\":[],\"id\":\"{number:012x}\",\"image\":\"strange:1\",\"name\":\"{name}\",\"type\":0}}}}"
+    )
+}
+
 pub fn capture() -> Vec<u8> {
     let names = names();
     let mut s = Synth::new();
@@ -82,8 +95,7 @@ pub fn capture() -> Vec<u8> {
         // Names without their NUL, and a null pointer.
         r.put(&p, id::SYSCALL_STAT_X, &Params::new().i64(-2).bytes(name));
         r.put(&p, id::SYSCALL_STAT_X, &Params::new().i64(-14).empty());
-        let json = Params::new().bytes(&with_nul);
-        r.put(&p, id::CONTAINER_JSON_2_E, &json);
+        r.put(&p, id::CONTAINER_JSON_2_E, &Params::new().str(&container(i, name)));
     }
     r.synth.finish()
 }
