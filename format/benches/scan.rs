@@ -15,24 +15,12 @@
     clippy::cast_sign_loss
 )]
 
-use scapkit_format::{Block, Event, Limits, block, input::Input};
-use std::hint::black_box;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+mod common;
 
-fn plain(path: &Path) -> Vec<u8> {
-    let mut input = Input::open(path, &Limits::default()).expect("capture opens");
-    let (mut bytes, mut at) = (Vec::new(), 0);
-    loop {
-        bytes.resize(at + (8 << 20), 0);
-        let n = input.read(&mut bytes[at..]).expect("capture reads");
-        at += n;
-        if n == 0 {
-            bytes.truncate(at);
-            return bytes;
-        }
-    }
-}
+use common::{capture, median};
+use scapkit_format::{Block, Event, Limits, block};
+use std::hint::black_box;
+use std::time::Instant;
 
 /// Raw level: every length and trailer checked.
 fn scan(bytes: &[u8]) -> (u64, u64) {
@@ -65,20 +53,8 @@ fn hop(bytes: &[u8]) -> (u64, u64) {
     (events, sum)
 }
 
-fn median(mut runs: Vec<f64>) -> f64 {
-    runs.sort_by(f64::total_cmp);
-    runs[runs.len() / 2]
-}
-
 fn main() {
-    let given = std::env::args().skip(1).find(|a| !a.starts_with('-')).map(PathBuf::from);
-    let shared = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/captures/heavy_2026.scap.zst"));
-    let path = given.or_else(|| shared.exists().then_some(shared));
-    let bytes = match &path {
-        Some(path) => plain(path),
-        None => panic!("no capture"),
-    };
-    let name = path.map_or_else(|| "synthetic".to_owned(), |p| p.display().to_string());
+    let (name, bytes) = capture();
     println!("{name}: {} bytes plain", bytes.len());
     let (mut checked, mut trusting) = (Vec::new(), Vec::new());
     let (events, sum) = scan(&bytes);

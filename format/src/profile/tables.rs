@@ -101,9 +101,13 @@ fn set(list: &mut Vec<From>, param: u8, source: usize) {
 }
 
 /// The bytes of a parameter that has none: zeros, but all ones for ids and for fds and pids, so
-/// that nothing unknown is taken for root, stdin or pid 0. Empty for types of variable length.
+/// that nothing unknown is taken for root, stdin or pid 0. Empty for types of variable length, but
+/// a list of no fds is its count.
 pub(super) fn default_bytes(param: &ParamInfo) -> &'static [u8] {
     use schema::ParamType as P;
+    if param.kind == P::FdList {
+        return &[0; 2];
+    }
     let ones = matches!(param.kind, P::Uid | P::Gid | P::Fd | P::Pid | P::Fd32 | P::Pid32);
     let all: &'static [u8; 16] = if ones { &[0xFF; 16] } else { &[0; 16] };
     param.kind.fixed_size().and_then(|n| all.get(..n)).unwrap_or_default()

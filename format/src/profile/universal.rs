@@ -8,12 +8,15 @@
 
 use super::Report;
 use super::tables::{From, Pair, default_bytes, pairs};
-use crate::schema::{self, EventInfo, SYSCALLS_X86_64, id};
-use crate::{Event, EventHead, Result, encode};
+use crate::schema::{self, EventInfo, ParamInfo, ParamType, SYSCALLS_X86_64, id};
+use crate::value::{SockAddr, SockTuple, Value, decode_param};
+use crate::{Error, Event, EventHead, Result, encode};
 use std::collections::HashMap;
 
 /// Events held back at most while it is not known whether enters were recorded.
 const MAX_HELD: usize = 4096;
+/// And their bytes: an event of a large type may be as large as a block can be.
+const MAX_HELD_BYTES: usize = 16 << 20;
 /// Threads whose pending enter is remembered at most.
 const MAX_PENDING: usize = 1 << 18;
 /// The last system call code that sysdig 0.29.3 knows; it reads past its table, and mostly crashes,
@@ -37,6 +40,7 @@ pub(super) struct Universal {
     layout: Layout,
     /// Blocks of the events held back, and whether one of them shows today's layout.
     held: Vec<Vec<u8>>,
+    held_bytes: usize,
     exits_carry_enters: bool,
     /// Type of the enter that a thread has open.
     pending: HashMap<i64, u16>,
@@ -48,6 +52,7 @@ impl Universal {
             pairs: pairs(),
             layout: Layout::Undecided,
             held: Vec::new(),
+            held_bytes: 0,
             exits_carry_enters: false,
             pending: HashMap::new(),
         }
@@ -78,8 +83,10 @@ impl Universal {
         }
         let mut block = Vec::new();
         encode::event_of(&mut block, event)?;
+        self.held_bytes = self.held_bytes.saturating_add(block.len());
         self.held.push(block);
-        if self.layout == Layout::Paired || self.held.len() >= MAX_HELD {
+        let full = self.held.len() >= MAX_HELD || self.held_bytes >= MAX_HELD_BYTES;
+        if self.layout == Layout::Paired || full {
             self.end(out, report)?;
         }
         Ok(())
@@ -90,6 +97,7 @@ impl Universal {
         if self.layout == Layout::Undecided {
             self.layout = if self.exits_carry_enters { Layout::ExitOnly } else { Layout::Paired };
         }
+        self.held_bytes = 0;
         for bytes in std::mem::take(&mut self.held) {
             let block = crate::Block::new(&bytes, 0, 0);
             if let Ok(event) = Event::parse(&block) {
@@ -183,7 +191,7 @@ fn put(
         };
         let bytes = source.and_then(|n| stored.get(n)).copied().unwrap_or_default();
         let kind = source.and_then(|n| now?.params.get(n)).map(|p| p.kind);
-        if param.kind == schema::ParamType::Dyn && kind.is_some_and(|k| k != param.kind) && !bytes.is_empty() {
+        if param.kind == ParamType::Dyn && kind.is_some_and(|k| k != param.kind) && !bytes.is_empty() {
             // The type became fixed since: put the sub type's number back in front.
             let sub = param.dynamic.iter().find(|d| Some(d.kind) == kind).map_or(0, |d| d.index);
             dynamic.push(sub);
@@ -191,23 +199,38 @@ fn put(
             params.push(&[]);
             continue;
         }
-        let fits = param.kind.fixed_size().is_none_or(|n| n == bytes.len());
-        params.push(if fits { bytes } else { default_bytes(param) });
+        params.push(if fits(param, bytes) { bytes } else { default_bytes(param) });
     }
     if !dynamic.is_empty()
-        && let Some(at) = layout.params.iter().position(|p| p.kind == schema::ParamType::Dyn)
+        && let Some(at) = layout.params.iter().position(|p| p.kind == ParamType::Dyn)
         && let Some(slot) = params.get_mut(at)
     {
         *slot = &dynamic;
     }
     let head = EventHead { event_type: layout.id, flags: event.flags & crate::STATE_ONLY, ..event.head() };
     let before = out.len();
-    encode::event(out, head, &params)?;
-    if !event.is_wide() && out.len().saturating_sub(before) > MAX_EVENT_BLOCK {
-        out.truncate(before);
-        report.left_out(layout);
+    match encode::event(out, head, &params) {
+        Ok(()) if event.is_wide() || out.len().saturating_sub(before) <= MAX_EVENT_BLOCK => {}
+        // A parameter of 65,535 bytes that got a byte more, or an event that no reader has room for.
+        Ok(()) | Err(Error::TooLarge { .. }) => {
+            out.truncate(before);
+            report.left_out(layout);
+        }
+        Err(e) => return Err(e),
     }
     Ok(())
+}
+
+/// Whether a reader that believes the type and the counts in it stays within the bytes.
+fn fits(param: &ParamInfo, bytes: &[u8]) -> bool {
+    match decode_param(param, bytes) {
+        Value::Malformed { .. }
+        | Value::Address(SockAddr::Other { family: 1 | 2 | 10, .. })
+        | Value::Tuple(SockTuple::Other { family: 1 | 2 | 10, .. }) => false,
+        // Empty, it has no count.
+        Value::Absent => param.kind.fixed_size().is_none() && param.kind != ParamType::FdList,
+        _ => true,
+    }
 }
 
 /// Writes a call that 2022 had no event for as the generic event, by its system call code.
