@@ -77,7 +77,7 @@ pub struct Step<'a> {
     pub event: Event<'a>,
     /// The event's description, as the view has it.
     pub info: &'static EventInfo,
-    /// Its number in the view, from 1.
+    /// Its number in the view, from 1; that of the event before for the initial state as recorded.
     pub number: u64,
     /// What the engine bound to it.
     pub bound: Bound,
@@ -205,8 +205,11 @@ impl Player {
                 return Played::Nothing;
             }
         };
-        self.number = self.number.saturating_add(1);
         self.initial = self.initial && is_initial_state(event.event_type);
+        // libs counts the initial state, sysdig 0.29.3 did not.
+        if !(self.initial && self.options.view == View::Recorded) {
+            self.number = self.number.saturating_add(1);
+        }
         let about_capture = info.category.is_meta() || info.category.is_internal();
         let first_ts = match self.first_ts {
             Some(ts) => ts,

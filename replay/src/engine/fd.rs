@@ -86,6 +86,19 @@ impl Fd {
         self.kind == FdKind::Ipv4 && self.socket.l4() == l4
     }
 
+    /// Transport protocol of an IP socket, numbered as in [`Socket`]; 0 for anything else. As
+    /// upstream has it, a socket that is neither a client's nor a server's yet has none, unless it
+    /// is raw.
+    pub fn protocol(&self) -> u8 {
+        let server = matches!(self.kind, FdKind::Ipv4Server | FdKind::Ipv6Server);
+        match self.socket.l4() {
+            _ if !server && !matches!(self.kind, FdKind::Ipv4 | FdKind::Ipv6) => 0,
+            5 => 5,
+            _ if !server && self.has_no_role() => 0,
+            l4 => l4,
+        }
+    }
+
     /// Whether the socket's role (client or server) is not known.
     pub fn has_no_role(&self) -> bool {
         self.flags & (Fd::ROLE_CLIENT | Fd::ROLE_SERVER) == 0

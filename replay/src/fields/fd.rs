@@ -43,12 +43,11 @@ pub(super) const FIELDS: &[Field] = &[
     }),
     field("fd.l4proto", |cx, _, _| {
         fd(cx, |fd| {
-            let ip = is_ip(fd.kind);
-            Value::Text(match fd.socket.l4() {
-                2 if ip => b"tcp",
-                3 if ip => b"udp",
-                4 if ip => b"icmp",
-                5 if ip => b"raw",
+            Value::Text(match fd.protocol() {
+                2 => b"tcp",
+                3 => b"udp",
+                4 => b"icmp",
+                5 => b"raw",
                 _ => b"<NA>",
             })
         })

@@ -255,12 +255,11 @@ pub(crate) fn type_char(kind: FdKind) -> u8 {
 
 /// The letter of an IP socket's protocol.
 fn protocol_char(fd: &Fd) -> Option<u8> {
-    let ip = matches!(fd.kind, FdKind::Ipv4 | FdKind::Ipv6 | FdKind::Ipv4Server | FdKind::Ipv6Server);
-    match fd.socket.l4() {
-        2 if ip => Some(b't'),
-        3 if ip => Some(b'u'),
-        4 if ip => Some(b'i'),
-        5 if ip => Some(b'r'),
+    match fd.protocol() {
+        2 => Some(b't'),
+        3 => Some(b'u'),
+        4 => Some(b'i'),
+        5 => Some(b'r'),
         _ => None,
     }
 }
