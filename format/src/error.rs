@@ -74,8 +74,7 @@ pub enum Error {
     },
     /// Writing failed. The first `safe_bytes` bytes of the file are a valid capture.
     #[error(
-        "{name}: cannot {what}: {source}; the first {safe_bytes} bytes ({safe_events} events) are safe and form a \
-         valid capture"
+        "{name}: cannot {what}: {source}{}", safe(*safe_bytes, *safe_events)
     )]
     Output {
         /// The output's name.
@@ -114,6 +113,14 @@ impl Error {
             Error::Output { .. } => "output",
             Error::TooLarge { .. } => "too-large",
         }
+    }
+}
+
+/// What of an output can be relied on, to be said after an error.
+fn safe(bytes: u64, events: u64) -> String {
+    match bytes {
+        0 => String::new(),
+        _ => format!("; its first {bytes} bytes ({events} events) are safe and form a valid capture"),
     }
 }
 

@@ -13,6 +13,8 @@ use cli::{Cli, Command};
 use scapkit_format::Error;
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// What a command found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,9 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
+    // A file size limit is then an error of the write, which says what is safe, not the end of the
+    // program. Without the handler the limit is obeyed too.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
