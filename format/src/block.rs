@@ -5,6 +5,7 @@
 //! ```
 //! Source: scap-format sections 1.2 and 2.
 
+use crate::lists::interfaces::RealLength;
 use crate::raw::{BlockHeader, MIN_BLOCK};
 use crate::{DamageKind, Limits, lists};
 use zerocopy::FromBytes;
@@ -212,12 +213,11 @@ fn wrong_trailer(bytes: &[u8], block_type: u32, total: u32, found: u32, limits: 
     let damage = DamageKind::Trailer { block_type, wanted: total, found };
     let len = total as usize;
     match BlockType(block_type).class() {
-        BlockClass::Interfaces { version: 2 } => {
-            if let Some(real) = lists::interfaces::real_length(bytes, total, limits) {
-                return if bytes.len() < real { Scan::Need(real) } else { Scan::Damaged(real, damage) };
-            }
-            Scan::Bad(damage)
-        }
+        BlockClass::Interfaces { version: 2 } => match lists::interfaces::real_length(bytes, total) {
+            RealLength::Is(real) => Scan::Damaged(real, damage),
+            RealLength::Need(real) if !eof => Scan::Need(real),
+            RealLength::Need(_) | RealLength::Unknown => Scan::Bad(damage),
+        },
         BlockClass::Event { .. } => match bytes.get(len..len.saturating_add(8)) {
             Some(next) if plausible_header(next, limits) => Scan::Damaged(len, damage),
             Some(_) => Scan::Bad(damage),
@@ -263,11 +263,15 @@ pub fn resync(bytes: &[u8], from: usize, limits: &Limits, eof: bool) -> Resync {
             return Resync::NotBefore(if eof { bytes.len() } else { candidate });
         }
         if plausible_header(rest, limits) {
-            match scan(rest, limits, eof) {
-                Scan::Block(_) => return Resync::At(candidate),
+            // Only the trailer counts here: what `scan` mends, and the look that takes, is for blocks
+            // that stand where one must.
+            let total = rest.get(4..8).and_then(|t| t.first_chunk()).map_or(0, |t| u32::from_le_bytes(*t));
+            let len = total as usize;
+            match rest.get(len.saturating_sub(4)..len).and_then(|t| t.first_chunk()) {
+                Some(trailer) if u32::from_le_bytes(*trailer) == total => return Resync::At(candidate),
                 // Wait for its trailer, but never for longer than an ordinary block: a false
                 // header must not make us swallow the input.
-                Scan::Need(n) if !eof && n <= RESYNC_WINDOW => return Resync::NotBefore(candidate),
+                None if !eof && len <= RESYNC_WINDOW => return Resync::NotBefore(candidate),
                 _ => {}
             }
         }

@@ -102,10 +102,16 @@ pub fn event(out: &mut Vec<u8>, head: EventHead, params: &[&[u8]]) -> Result<()>
 pub fn event_of(out: &mut Vec<u8>, event: &Event<'_>) -> Result<()> {
     // Bit 2 (LARGE) is not for files: the block type says it.
     let head = EventHead { flags: event.flags & !4, ..event.head() };
-    block_with(out, event_block_type(head.flags, event.is_wide()), |out| {
+    // Version 1 has 16-bit lengths for every type, version 2 those of the type.
+    let large = event.info().map_or(event.is_wide(), |i| i.flags.is_large());
+    block_with(out, event_block_type(head.flags, large), |out| {
         put_event_start(out, head);
         event_v2(out, head, event.nparams as usize, |out| {
-            out.extend_from_slice(event.raw_lengths());
+            if large == event.is_wide() {
+                out.extend_from_slice(event.raw_lengths());
+            } else {
+                event.params().try_for_each(|p| put_length(out, large, p.len()))?;
+            }
             out.extend_from_slice(event.raw_data());
             Ok(())
         })

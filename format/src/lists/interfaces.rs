@@ -129,32 +129,54 @@ impl<'a> Iterator for Interfaces<'a> {
     }
 }
 
+/// What a look at an `IL_V2` block with a wrong trailer came to, see [`real_length`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RealLength {
+    /// The block has this many bytes.
+    Is(usize),
+    /// This many bytes are needed to tell.
+    Need(usize),
+    /// Something else is wrong with it.
+    Unknown,
+}
+
+/// Most entries of a list that is mended. A machine has a few addresses; without a bound a file of
+/// false lists, each in the entries of the one before, takes the square of its size to read.
+const MAX_MENDED: usize = 1024;
+
 /// The real length of an `IL_V2` block whose header and trailer are 4 bytes per entry too small: a
 /// writer bug of sysdig 0.29.3 and of libs, which re-write old captures that way and then cannot
-/// read the file back (section 2.4). `None` when that is not what is wrong.
+/// read the file back (section 2.4).
 ///
 /// Entries are walked by their declared lengths until the announced end falls inside one; the bytes
 /// after the real last entry and its padding must repeat the announced total.
-pub(crate) fn real_length(bytes: &[u8], announced: u32, limits: &Limits) -> Option<usize> {
-    let mut c = Cursor::new(bytes.get(8..)?);
-    let mut entries: u32 = 0;
-    while u64::from(entries) < limits.max_list_entries {
-        let mut ahead = c;
-        let len = ahead.u32()?;
-        let kind = ahead.u16()?;
-        if !(1..=4).contains(&kind) || len < 16 {
-            return None;
+pub(crate) fn real_length(bytes: &[u8], announced: u32) -> RealLength {
+    let (mut end, announced) = (8usize, announced as usize);
+    for entries in 1..=MAX_MENDED {
+        let head = end.saturating_add(6);
+        let Some(mut c) = bytes.get(end..head).map(Cursor::new) else {
+            return RealLength::Need(head);
+        };
+        let (Some(len), Some(1..=4)) = (c.u32(), c.u16()) else {
+            return RealLength::Unknown;
+        };
+        if len < 16 {
+            return RealLength::Unknown;
         }
-        c.take(4)?;
-        c.take(len as usize)?;
-        entries = entries.checked_add(1)?;
-        let real = c.consumed().checked_add(12)?.next_multiple_of(4);
-        let wanted = (announced as usize).checked_add((entries as usize).checked_mul(4)?)?;
-        if real >= wanted {
-            let trailer = bytes.get(real.checked_sub(4)?..real)?.first_chunk()?;
-            let fits = real == wanted && u32::from_le_bytes(*trailer) == announced;
-            return if fits { Some(real) } else { None };
+        end = end.saturating_add(4).saturating_add(len as usize);
+        let real = end.saturating_add(4).next_multiple_of(4);
+        let wanted = announced.saturating_add(entries.saturating_mul(4));
+        if real > wanted {
+            return RealLength::Unknown;
+        }
+        if real == wanted {
+            let trailer = bytes.get(real.saturating_sub(4)..real).and_then(|t| t.first_chunk());
+            return match trailer {
+                Some(t) if u32::from_le_bytes(*t) as usize == announced => RealLength::Is(real),
+                Some(_) => RealLength::Unknown,
+                None => RealLength::Need(real),
+            };
         }
     }
-    None
+    RealLength::Unknown
 }

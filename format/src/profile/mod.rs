@@ -197,13 +197,12 @@ impl ProfileWriter {
         let result = match (self.profile, event.info()) {
             (Profile::Universal, _) => self.universal.event(event, &mut out, &mut self.report),
             (_, Some(_)) => encode::event_of(&mut out, event),
-            // The lengths of an unknown type cannot be told from its data: keep its block.
+            // The lengths of an unknown type cannot be told from its data: keep its block's body. The
+            // block's own trailer may be wrong.
             (_, None) => {
-                match block {
-                    Some(block) => out.extend_from_slice(block.bytes()),
-                    None => self.report.unknown_types = self.report.unknown_types.saturating_add(1),
-                }
-                Ok(())
+                let unknown = &mut self.report.unknown_types;
+                *unknown = unknown.saturating_add(u64::from(block.is_none()));
+                block.map_or(Ok(()), |b| encode::block(&mut out, b.block_type, b.body()))
             }
         };
         let result = result.and_then(|()| self.put_events(&out));

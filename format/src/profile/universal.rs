@@ -9,11 +9,13 @@
 use super::Report;
 use super::tables::{From, Pair, default_bytes, pairs};
 use crate::schema::{self, EventInfo, SYSCALLS_X86_64, id};
-use crate::{Event, EventHead, Result, encode};
+use crate::{Error, Event, EventHead, Result, encode};
 use std::collections::HashMap;
 
 /// Events held back at most while it is not known whether enters were recorded.
 const MAX_HELD: usize = 4096;
+/// And their bytes: an event of a large type may be as large as a block can be.
+const MAX_HELD_BYTES: usize = 16 << 20;
 /// Threads whose pending enter is remembered at most.
 const MAX_PENDING: usize = 1 << 18;
 /// The last system call code that sysdig 0.29.3 knows; it reads past its table, and mostly crashes,
@@ -37,6 +39,7 @@ pub(super) struct Universal {
     layout: Layout,
     /// Blocks of the events held back, and whether one of them shows today's layout.
     held: Vec<Vec<u8>>,
+    held_bytes: usize,
     exits_carry_enters: bool,
     /// Type of the enter that a thread has open.
     pending: HashMap<i64, u16>,
@@ -48,6 +51,7 @@ impl Universal {
             pairs: pairs(),
             layout: Layout::Undecided,
             held: Vec::new(),
+            held_bytes: 0,
             exits_carry_enters: false,
             pending: HashMap::new(),
         }
@@ -78,8 +82,10 @@ impl Universal {
         }
         let mut block = Vec::new();
         encode::event_of(&mut block, event)?;
+        self.held_bytes = self.held_bytes.saturating_add(block.len());
         self.held.push(block);
-        if self.layout == Layout::Paired || self.held.len() >= MAX_HELD {
+        let full = self.held.len() >= MAX_HELD || self.held_bytes >= MAX_HELD_BYTES;
+        if self.layout == Layout::Paired || full {
             self.end(out, report)?;
         }
         Ok(())
@@ -90,6 +96,7 @@ impl Universal {
         if self.layout == Layout::Undecided {
             self.layout = if self.exits_carry_enters { Layout::ExitOnly } else { Layout::Paired };
         }
+        self.held_bytes = 0;
         for bytes in std::mem::take(&mut self.held) {
             let block = crate::Block::new(&bytes, 0, 0);
             if let Ok(event) = Event::parse(&block) {
@@ -202,10 +209,14 @@ fn put(
     }
     let head = EventHead { event_type: layout.id, flags: event.flags & crate::STATE_ONLY, ..event.head() };
     let before = out.len();
-    encode::event(out, head, &params)?;
-    if !event.is_wide() && out.len().saturating_sub(before) > MAX_EVENT_BLOCK {
-        out.truncate(before);
-        report.left_out(layout);
+    match encode::event(out, head, &params) {
+        Ok(()) if event.is_wide() || out.len().saturating_sub(before) <= MAX_EVENT_BLOCK => {}
+        // A parameter of 65,535 bytes that got a byte more, or an event that no reader has room for.
+        Ok(()) | Err(Error::TooLarge { .. }) => {
+            out.truncate(before);
+            report.left_out(layout);
+        }
+        Err(e) => return Err(e),
     }
     Ok(())
 }
