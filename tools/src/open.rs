@@ -3,6 +3,7 @@
 use crate::cli::Common;
 use anyhow::{Context, Result, bail};
 use scapkit_format::{Capture, Limits};
+use std::fmt::Write;
 use std::path::Path;
 
 /// Opens FILE, `-` meaning standard input.
@@ -68,9 +69,28 @@ pub fn report_damage(capture: &Capture) {
     }
 }
 
+/// JSON text for a terminal: serde_json escapes control characters below 0x20 only, but DEL and those
+/// from 0x80 to 0x9f steer some terminals too. They can only stand inside strings.
+pub fn json_safe(json: &str) -> String {
+    json.chars().fold(String::with_capacity(json.len()), |mut out, c| {
+        if c.is_control() {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_holds_no_control_characters() {
+        assert_eq!(json_safe("{\"a\":\"\u{9b}2J\u{7f}é\"}"), "{\"a\":\"\\u009b2J\\u007fé\"}");
+    }
 
     #[test]
     fn limits_are_named() {
