@@ -31,7 +31,7 @@ pub fn limits(changes: &[String]) -> Result<Limits> {
             "max-block" => limits.max_block = small("a block")?,
             "max-list-entries" => limits.max_list_entries = n,
             "max-string" => {
-                limits.max_string = u16::try_from(n).with_context(|| format!("--limit {change}: at most 65535"))?
+                limits.max_string = u16::try_from(n).with_context(|| format!("--limit {change}: at most 65535"))?;
             }
             "max-frame-plain" => limits.max_frame_plain = n,
             "max-expansion" => limits.max_expansion = n,

@@ -11,6 +11,7 @@ use scapkit_format::lists::users::Account;
 use scapkit_format::schema::id;
 use scapkit_format::synth::{Params, Synth};
 use std::ffi::OsStr;
+use std::fmt::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -160,7 +161,8 @@ fn convert_messages() {
         "convert good.scap missing/g.scap",
         "convert missing.scap h.scap",
     ] {
-        text.push_str(&format!("$ scapkit {line}\n{}\n", all(&folder.run(line))));
+        let said = all(&folder.run(line));
+        let _ = writeln!(text, "$ scapkit {line}\n{said}");
     }
     snapshot("convert", &text);
     for name in ["e.scap", "f.scap.gz", "h.scap"] {
@@ -295,9 +297,9 @@ fn limits_are_named_when_met() {
 #[test]
 fn a_closed_pipe_is_silent_success() {
     let folder = Folder::new();
-    let many = ["good.scap"; 2000].join(" ");
+    let many = "good.scap ".repeat(2000);
     for line in [
-        format!("info --json {many}"),
+        format!("info --json {}", many.trim()),
         format!("info {many}"),
         format!("verify {many}"),
         "convert good.scap -".to_owned(),
@@ -315,7 +317,7 @@ fn a_closed_pipe_is_silent_success() {
 /// A capture of some megabytes.
 fn long() -> Vec<u8> {
     let mut s = good();
-    let data = [b'x'; 1000];
+    let data = b"x".repeat(1000);
     for i in 0..12_000 {
         s.event(START + i, 7, id::SYSCALL_READ_X, &Params::new().i64(1000).bytes(&data));
     }
@@ -445,7 +447,7 @@ fn kill_leaves_whole_blocks() {
             .unwrap();
         let started = Instant::now();
         let size = || std::fs::metadata(&to).map_or(0, |m| m.len());
-        while size() < 3 << 20 && started.elapsed() < Duration::from_secs(60) {
+        while size() < 3 << 20 && started.elapsed() < Duration::from_mins(1) {
             std::thread::sleep(Duration::from_micros(200));
         }
         child.kill().unwrap();

@@ -33,7 +33,7 @@ fn sysdig(file: &Path, fields: &str) -> Vec<Vec<String>> {
 /// Frames that tshark lists.
 fn frames(file: &Path) -> u64 {
     let ran = run(Command::new("tshark").arg("-r").arg(file).args(["-T", "fields", "-e", "frame.number"])).expect(0);
-    let count = ran.stdout.iter().filter(|b| **b == b'\n').count() as u64;
+    let count = ran.out().lines().count() as u64;
     assert!(!ran.err().contains("cut short"), "{}: {}", file.display(), ran.err());
     count
 }

@@ -10,8 +10,11 @@ use scapkit_format::schema::id;
 use scapkit_format::synth::{Params, Synth};
 use scapkit_format::{Capture, Content, Item, Limits};
 
+/// Type, thread and parameters.
+type Written = (u16, i64, Vec<Vec<u8>>);
+
 /// Converts and gives type, thread and parameters of every event written, and the notes.
-fn universal(capture: &Synth) -> (Vec<(u16, i64, Vec<Vec<u8>>)>, String) {
+fn universal(capture: &Synth) -> (Vec<Written>, String) {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("in.scap"), dir.path().join("out.scap"));
     std::fs::write(&from, capture.finish()).unwrap();

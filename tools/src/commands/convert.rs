@@ -61,14 +61,14 @@ pub fn run(args: &Convert, common: &Common) -> Result<Outcome> {
 /// The output, opened when the first item has come.
 enum Output<'a> {
     Waiting { args: &'a Convert, common: &'a Common, profile: Profile },
-    Open(ProfileWriter),
+    Open(Box<ProfileWriter>),
 }
 
 impl Output<'_> {
     fn writer(&mut self, input: Compression) -> Result<&mut ProfileWriter> {
         if let Output::Waiting { args, common, profile } = self {
             let chunks = create(args, common, input)?;
-            *self = Output::Open(ProfileWriter::new(chunks, *profile));
+            *self = Output::Open(Box::new(ProfileWriter::new(chunks, *profile)));
         }
         match self {
             Output::Open(writer) => Ok(writer),
