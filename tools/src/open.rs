@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use scapkit_format::{Capture, Limits};
 use scapkit_replay::engine::EngineCounters;
 use scapkit_replay::upgrade::UpgradeNotes;
+use std::fmt::Write;
 use std::path::Path;
 
 /// Opens FILE, `-` meaning standard input.
@@ -33,7 +34,7 @@ pub fn limits(changes: &[String]) -> Result<Limits> {
             "max-block" => limits.max_block = small("a block")?,
             "max-list-entries" => limits.max_list_entries = n,
             "max-string" => {
-                limits.max_string = u16::try_from(n).with_context(|| format!("--limit {change}: at most 65535"))?
+                limits.max_string = u16::try_from(n).with_context(|| format!("--limit {change}: at most 65535"))?;
             }
             "max-frame-plain" => limits.max_frame_plain = n,
             "max-expansion" => limits.max_expansion = n,
@@ -99,9 +100,28 @@ pub fn report_state(name: &str, counters: &EngineCounters) {
     }
 }
 
+/// JSON text for a terminal: serde_json escapes control characters below 0x20 only, but DEL and those
+/// from 0x80 to 0x9f steer some terminals too. They can only stand inside strings.
+pub fn json_safe(json: &str) -> String {
+    json.chars().fold(String::with_capacity(json.len()), |mut out, c| {
+        if c.is_control() {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_holds_no_control_characters() {
+        assert_eq!(json_safe("{\"a\":\"\u{9b}2J\u{7f}é\"}"), "{\"a\":\"\\u009b2J\\u007fé\"}");
+    }
 
     #[test]
     fn limits_are_named() {

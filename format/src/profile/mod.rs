@@ -42,6 +42,9 @@ pub struct Report {
     pub enters: u64,
     /// Calls written as generic events, by event name.
     pub generic: BTreeMap<&'static str, u64>,
+    /// Calls recorded as generic events whose code the profile's readers do not know: written without
+    /// it.
+    pub unnamed_calls: u64,
     /// Events left out because the profile has no form for them, by event name.
     pub left_out: BTreeMap<&'static str, u64>,
     /// Events of types newer than this program's table, left out.
@@ -102,6 +105,10 @@ impl Report {
         say(self.enters, format!("{} enter events made from their exits", self.enters));
         let generic = sum(&self.generic);
         say(generic, format!("{generic} calls written as generic events: {}", names(&self.generic)));
+        say(
+            self.unnamed_calls,
+            format!("{} generic events of calls newer than 2022 lost their name", self.unnamed_calls),
+        );
         out
     }
 }

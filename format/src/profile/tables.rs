@@ -101,12 +101,15 @@ fn set(list: &mut Vec<From>, param: u8, source: usize) {
 }
 
 /// The bytes of a parameter that has none: zeros, but all ones for ids and for fds and pids, so
-/// that nothing unknown is taken for root, stdin or pid 0. Empty for types of variable length, but
-/// a list of no fds is its count.
+/// that nothing unknown is taken for root, stdin or pid 0. For strings the text that old drivers
+/// wrote for a null pointer (section 4): of an empty one sysdig 0.29.3 shows what it showed last.
+/// Empty for other types of variable length, but a list of no fds is its count.
 pub(super) fn default_bytes(param: &ParamInfo) -> &'static [u8] {
     use schema::ParamType as P;
-    if param.kind == P::FdList {
-        return &[0; 2];
+    match param.kind {
+        P::CharBuf | P::FsPath | P::FsRelPath => return b"(NULL)\0",
+        P::FdList => return &[0; 2],
+        _ => {}
     }
     let ones = matches!(param.kind, P::Uid | P::Gid | P::Fd | P::Pid | P::Fd32 | P::Pid32);
     let all: &'static [u8; 16] = if ones { &[0xFF; 16] } else { &[0; 16] };

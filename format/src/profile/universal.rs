@@ -124,7 +124,7 @@ impl Universal {
             return self.write_enter(event, info, old, out, report);
         }
         let enter_seen = self.pending.remove(&event.tid).is_some_and(|t| t == event.event_type.wrapping_sub(1));
-        let synthesise = self.layout == Layout::ExitOnly && !enter_seen;
+        let synthesise = self.layout == Layout::ExitOnly && !enter_seen && !starts_thread(event);
         let pair = self.pairs.get(usize::from(event.event_type)).and_then(Option::as_ref).cloned();
         match pair {
             Some(pair) => {
@@ -170,6 +170,15 @@ impl Universal {
     }
 }
 
+/// Whether this is the return of a new thread from the call of its parent. It has no enter: sysdig
+/// 0.29.3 would take one for a sign of a thread that it missed, and would not give it its parent's
+/// name and fds.
+fn starts_thread(event: &Event<'_>) -> bool {
+    const CALLS: [u16; 4] =
+        [id::SYSCALL_CLONE_20_X, id::SYSCALL_FORK_20_X, id::SYSCALL_VFORK_20_X, id::SYSCALL_CLONE3_X];
+    CALLS.contains(&event.event_type) && event.param(0).is_some_and(|res| res == [0; 8])
+}
+
 /// Writes `event` as `layout` has it: each parameter from where `from` says (in order if it
 /// says nothing), none missing and none too many, because sysdig 0.29.3 does not check.
 fn put(
@@ -182,6 +191,7 @@ fn put(
     let stored: Vec<&[u8]> = event.params().collect();
     let now = event.info();
     let mut dynamic = Vec::new();
+    let mut unnamed = false;
     let mut params: Vec<&[u8]> = Vec::with_capacity(layout.params.len());
     for (at, param) in layout.params.iter().enumerate() {
         let source = match from.get(at) {
@@ -193,19 +203,31 @@ fn put(
         let kind = source.and_then(|n| now?.params.get(n)).map(|p| p.kind);
         if param.kind == ParamType::Dyn && kind.is_some_and(|k| k != param.kind) && !bytes.is_empty() {
             // The type became fixed since: put the sub type's number back in front.
-            let sub = param.dynamic.iter().find(|d| Some(d.kind) == kind).map_or(0, |d| d.index);
+            // An error instead of an fd has a number of its own: sysdig 0.29.3 ends on a negative fd.
+            let negative = bytes.last().is_some_and(|b| b & 0x80 != 0);
+            let wanted = if negative && kind == Some(ParamType::Fd) { Some(ParamType::Errno) } else { kind };
+            let sub = param.dynamic.iter().find(|d| Some(d.kind) == wanted).map_or(0, |d| d.index);
             dynamic.push(sub);
             dynamic.extend_from_slice(bytes);
             params.push(&[]);
             continue;
         }
-        params.push(if fits(param, bytes) { bytes } else { default_bytes(param) });
+        let mut bytes = if fits(param, bytes) { bytes } else { default_bytes(param) };
+        if param.kind == ParamType::SyscallId && known_code(bytes).is_none() {
+            // A generic event as recorded; the enter's native number is kept.
+            unnamed = true;
+            bytes = &[0, 0];
+        }
+        params.push(bytes);
     }
     if !dynamic.is_empty()
         && let Some(at) = layout.params.iter().position(|p| p.kind == ParamType::Dyn)
         && let Some(slot) = params.get_mut(at)
     {
         *slot = &dynamic;
+    }
+    if unnamed && !layout.is_enter() {
+        report.unnamed_calls = report.unnamed_calls.saturating_add(1);
     }
     let head = EventHead { event_type: layout.id, flags: event.flags & crate::STATE_ONLY, ..event.head() };
     let before = out.len();
@@ -221,16 +243,22 @@ fn put(
     Ok(())
 }
 
-/// Whether a reader that believes the type and the counts in it stays within the bytes.
+/// Whether a reader that believes the type and the counts in it stays within the bytes, and shows
+/// something of its own.
 fn fits(param: &ParamInfo, bytes: &[u8]) -> bool {
     match decode_param(param, bytes) {
         Value::Malformed { .. }
         | Value::Address(SockAddr::Other { family: 1 | 2 | 10, .. })
         | Value::Tuple(SockTuple::Other { family: 1 | 2 | 10, .. }) => false,
-        // Empty, it has no count.
-        Value::Absent => param.kind.fixed_size().is_none() && param.kind != ParamType::FdList,
+        Value::Absent => default_bytes(param).is_empty(),
         _ => true,
     }
+}
+
+/// The code of a system call that sysdig 0.29.3 knows.
+fn known_code(bytes: &[u8]) -> Option<u16> {
+    let code = u16::from_le_bytes(*bytes.first_chunk()?);
+    (code <= LAST_CODE_2022).then_some(code)
 }
 
 /// Writes a call that 2022 had no event for as the generic event, by its system call code.

@@ -75,9 +75,21 @@ impl Blocks {
         self.input.name()
     }
 
-    /// How the input is compressed; known once the first block was read.
+    /// How the input is compressed; known once the first block was read, or after
+    /// [`Blocks::detect`].
     pub fn compression(&self) -> Compression {
         self.input.compression()
+    }
+
+    /// Reads the first bytes, unless that was done, and says how the input is compressed.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the system cannot read, [`Error::Strict`].
+    pub fn detect(&mut self) -> Result<Compression> {
+        if self.number == 0 && self.start == self.end && !self.eof {
+            self.fill(8)?;
+        }
+        Ok(self.compression())
     }
 
     /// Stored (compressed) bytes consumed, and how many there are where known.

@@ -103,9 +103,18 @@ impl Capture {
         &self.name
     }
 
-    /// How the input is compressed; known once the first item was read.
+    /// How the input is compressed; known once the first item was read, or after
+    /// [`Capture::detect`].
     pub fn compression(&self) -> Compression {
         self.blocks.compression()
+    }
+
+    /// See [`Blocks::detect`].
+    ///
+    /// # Errors
+    /// As [`Blocks::detect`].
+    pub fn detect(&mut self) -> Result<Compression> {
+        self.blocks.detect()
     }
 
     /// Stored (compressed) bytes consumed, and how many there are where known.

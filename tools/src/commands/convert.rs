@@ -21,25 +21,24 @@ pub fn run(args: &Convert, common: &Common) -> Result<Outcome> {
         ProfileName::Universal => Profile::Universal,
     };
     let mut capture = open::capture(&args.input, common)?;
-    // The first item tells whether there is a capture at all, and how it is compressed: before
-    // that, no output is touched.
+    let compression = capture.detect()?;
+    // The first item tells whether there is a capture at all: before that, no output is touched.
     let mut output = Output::Waiting { args, common, profile };
     let mut upgrader = Upgrader::default();
     let mut progress = Progress::new(args.output == Path::new("-"));
-    let mut blocks = 0u64;
+    let (mut blocks, mut folded) = (0u64, 0u64);
     loop {
         if blocks % 4096 == 0 {
             progress.update(&capture);
         }
         blocks += 1;
-        let compression = capture.compression();
         let Some(item) = capture.next()? else { break };
         let writer = output.writer(compression)?;
         match item {
             Item::Skipped { bytes, .. } => writer.skipped(bytes)?,
             Item::Block(_, Content::Event(event)) if profile == Profile::Modern => match upgrader.apply(&event) {
                 Upgraded::Event(current) => writer.event(&current, None)?,
-                Upgraded::Dropped => {}
+                Upgraded::Dropped => folded += 1,
             },
             Item::Block(block, content) => {
                 if let Content::Section(_) = content {
@@ -53,7 +52,7 @@ pub fn run(args: &Convert, common: &Common) -> Result<Outcome> {
     if let Output::Open(writer) = output {
         let (chunks, report) = writer.finish()?;
         chunks.finish(Trailer::None)?;
-        say(&report, capture.name(), profile);
+        say(&report, folded, capture.name(), profile);
     }
     open::report_damage(&capture);
     Ok(Outcome::Yes)
@@ -62,14 +61,14 @@ pub fn run(args: &Convert, common: &Common) -> Result<Outcome> {
 /// The output, opened when the first item has come.
 enum Output<'a> {
     Waiting { args: &'a Convert, common: &'a Common, profile: Profile },
-    Open(ProfileWriter),
+    Open(Box<ProfileWriter>),
 }
 
 impl Output<'_> {
     fn writer(&mut self, input: Compression) -> Result<&mut ProfileWriter> {
         if let Output::Waiting { args, common, profile } = self {
             let chunks = create(args, common, input)?;
-            *self = Output::Open(ProfileWriter::new(chunks, *profile));
+            *self = Output::Open(Box::new(ProfileWriter::new(chunks, *profile)));
         }
         match self {
             Output::Open(writer) => Ok(writer),
@@ -105,7 +104,7 @@ fn same_file(a: &Path, b: &Path) -> bool {
     a != stdin && b != stdin && id(a).is_some_and(|x| Some(x) == id(b))
 }
 
-fn say(report: &Report, name: &str, profile: Profile) {
+fn say(report: &Report, folded: u64, name: &str, profile: Profile) {
     if profile == Profile::AsIs {
         return;
     }
@@ -113,5 +112,9 @@ fn say(report: &Report, name: &str, profile: Profile) {
     for sentence in report.sentences() {
         eprintln!("scapkit: {name}: note: {sentence}");
     }
-    eprintln!("scapkit: {name}: {} events read, {} written", report.events_read, report.events_written);
+    if folded > 0 {
+        eprintln!("scapkit: {name}: note: {folded} events folded into others or of no use in today's schema");
+    }
+    let read = report.events_read + folded;
+    eprintln!("scapkit: {name}: {read} events read, {} written", report.events_written);
 }

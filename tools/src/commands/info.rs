@@ -15,7 +15,7 @@ pub fn run(args: &Info, common: &Common) -> Result<Outcome> {
     for (i, file) in args.files.iter().enumerate() {
         let facts = open::capture(file, common).and_then(|c| gather::gather(c, file, args.full));
         match facts {
-            Ok(facts) if args.json => writeln!(out, "{}", serde_json::to_string(&facts)?)?,
+            Ok(facts) if args.json => writeln!(out, "{}", open::json_safe(&serde_json::to_string(&facts)?))?,
             Ok(facts) => {
                 if i > 0 {
                     writeln!(out)?;

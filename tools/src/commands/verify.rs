@@ -76,6 +76,6 @@ fn json(out: &mut impl Write, name: &str, v: &Verified) -> Result<()> {
         "unknown_types": v.unknown_types, "plain_bytes": v.plain_bytes, "damage_count": v.damage_count,
         "damages": damages,
     });
-    writeln!(out, "{object}")?;
+    writeln!(out, "{}", open::json_safe(&object.to_string()))?;
     Ok(())
 }

@@ -130,7 +130,7 @@ pub fn gather(mut capture: Capture, file: &Path, full: bool) -> Result<Facts> {
     };
     let mut progress = Progress::new(false);
     loop {
-        if g.facts.blocks % 4096 == 0 {
+        if g.facts.blocks.is_multiple_of(4096) {
             progress.update(&capture);
         }
         let Some(item) = capture.next()? else { break };
@@ -171,9 +171,9 @@ impl Gather {
                 memory_bytes: m.memory_size_bytes.get(),
                 boot_ts: m.boot_ts_epoch.get(),
             }),
-            Content::Threads(list) => f.threads.listed += list.clone().filter(Result::is_ok).count() as u64,
-            Content::Fds(list) => f.lists.fds += list.clone().filter(Result::is_ok).count() as u64,
-            Content::Interfaces(list) => f.lists.interfaces += list.clone().filter(Result::is_ok).count() as u64,
+            Content::Threads(list) => f.threads.listed += list.clone().flatten().count() as u64,
+            Content::Fds(list) => f.lists.fds += list.clone().flatten().count() as u64,
+            Content::Interfaces(list) => f.lists.interfaces += list.clone().flatten().count() as u64,
             Content::Users(list) => {
                 for account in list.clone().flatten() {
                     match account {
@@ -191,9 +191,9 @@ impl Gather {
         let f = &mut self.facts;
         f.events.count += 1;
         if event.is_enter() {
-            f.events.enters += 1
+            f.events.enters += 1;
         } else {
-            f.events.exits += 1
+            f.events.exits += 1;
         }
         f.events.state_only += u64::from(event.is_state_only());
         f.events.large += u64::from(event.is_wide());
