@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The operating system refused an operation on an input.
-    #[error("{name}: cannot {what} at byte {offset}: {source}")]
+    #[error("{name}: cannot {what}{}: {source}", at_byte(*offset))]
     Input {
         /// The input's name as the user gave it.
         name: String,
@@ -114,6 +114,11 @@ impl Error {
             Error::TooLarge { .. } => "too-large",
         }
     }
+}
+
+/// Where an input could not be read; that it is at the very start says nothing.
+fn at_byte(offset: u64) -> String {
+    if offset == 0 { String::new() } else { format!(" at byte {offset}") }
 }
 
 /// What of an output can be relied on, to be said after an error.

@@ -34,7 +34,7 @@ pub struct Common {
     #[arg(long, global = true)]
     pub strict: bool,
     /// Change a limit on what a file may declare: max-block, max-list-entries, max-string,
-    /// max-frame-plain, max-expansion (suffixes K, M, G)
+    /// max-frame-plain, max-expansion, max-zstd-window-log (suffixes K, M, G)
     #[arg(long = "limit", global = true, value_name = "NAME=N")]
     pub limits: Vec<String>,
 }
@@ -92,7 +92,8 @@ pub struct Read {
     /// Captures, read one after another
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Output format, as sysdig's -p
+    /// Output format, as sysdig's -p: text with %FIELD, %FIELD[ARG], %20FIELD; a leading * prints
+    /// lines in which a field is missing too
     #[arg(short = 'p', long = "print", value_name = "FORMAT")]
     pub print: Option<String>,
     /// One JSON object per event and line
@@ -104,7 +105,7 @@ pub struct Read {
     /// First time to show (inclusive)
     #[arg(long, value_name = "T")]
     pub from: Option<String>,
-    /// Last time to show (inclusive)
+    /// Last time to show (inclusive); reading ends at an event 10 s later
     #[arg(long, value_name = "T")]
     pub to: Option<String>,
     /// Events as the file has them, or upgraded to today's schema

@@ -51,7 +51,7 @@ fn main() -> ExitCode {
         Ok(Outcome::No) => ExitCode::from(1),
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("scapkit: {}", printable(&format!("{e:#}")));
+            say(&e);
             let damage = e.downcast_ref::<Error>().is_some_and(|e| matches!(e, Error::Strict { .. }));
             ExitCode::from(if damage { 1 } else { 2 })
         }
@@ -68,6 +68,18 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         };
         [direct, output].contains(&Some(io::ErrorKind::BrokenPipe))
     })
+}
+
+/// Says on standard error why something could not be done.
+pub(crate) fn say(error: &anyhow::Error) {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Some messages hold their cause already.
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    eprintln!("scapkit: {}", printable(&text));
 }
 
 /// A message with what could steer a terminal written out: file names and capture contents are not

@@ -26,15 +26,14 @@ fn examples(text: &str) -> Vec<Example> {
             (None, "```console") => block = Some("console"),
             (None, "```sh") => block = Some("sh"),
             (Some(_), "```") => block = None,
-            (Some("console"), line) => match line.strip_prefix("$ ") {
-                Some(command) => {
+            (Some("console"), line) => {
+                if let Some(command) = line.strip_prefix("$ ") {
                     list.push(Example { line: i + 1, command: command.to_owned(), output: Some(Vec::new()) });
-                }
-                None => {
+                } else {
                     let output = list.last_mut().and_then(|e| e.output.as_mut());
                     output.expect("a console block begins with a command").push(line.to_owned());
                 }
-            },
+            }
             (Some(_), line) if !line.is_empty() => {
                 // A comment after a command says what it does.
                 let command = line.split("  #").next().unwrap().trim_end().to_owned();

@@ -25,7 +25,7 @@ pub fn run(args: &Info, common: &Common) -> Result<Outcome> {
             // The other files are still shown.
             Err(e) => {
                 if let Some(previous) = failed.replace(e) {
-                    eprintln!("scapkit: {}", printable(&format!("{previous:#}")));
+                    crate::say(&previous);
                 }
             }
         }

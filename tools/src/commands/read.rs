@@ -3,7 +3,7 @@
 use crate::cli::{self, Color, Common, Read, Time};
 use crate::progress::Progress;
 use crate::time::{self, Point};
-use crate::{Outcome, open, printable};
+use crate::{Outcome, open};
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -38,7 +38,7 @@ pub fn run(args: &Read, common: &Common) -> Result<Outcome> {
                 return Err(e);
             }
             if let Some(previous) = failed.replace(e) {
-                eprintln!("scapkit: {}", printable(&format!("{previous:#}")));
+                crate::say(&previous);
             }
         }
     }
@@ -59,7 +59,7 @@ fn one(file: &Path, args: &Read, common: &Common, printer: &mut Printer) -> Resu
     let mut blocks = 0u64;
     printer.start();
     while !printer.done() {
-        if blocks % 4096 == 0 {
+        if blocks.is_multiple_of(4096) {
             progress.update(replay.capture());
         }
         blocks += 1;

@@ -31,7 +31,7 @@ pub fn run(args: &Verify, common: &Common) -> Result<Outcome> {
             // The other files are still looked at.
             Err(e) => {
                 if let Some(previous) = failed.replace(e) {
-                    eprintln!("scapkit: {}", printable(&format!("{previous:#}")));
+                    crate::say(&previous);
                 }
             }
         }
