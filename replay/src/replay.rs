@@ -85,7 +85,8 @@ pub struct Step<'a> {
     pub visibility: Visibility,
     /// When the call began, for exits, when [`ReplayOptions::latency`] is set; ns since the epoch.
     pub enter_ts: Option<u64>,
-    /// Time of the first event that is not about the capture itself; ns since the epoch.
+    /// Time of the first event that is not about the capture itself; ns since the epoch, 0 before it, as
+    /// upstream has it.
     pub first_ts: u64,
     /// The state.
     pub engine: &'a Engine,
@@ -141,7 +142,7 @@ pub struct Player {
     engine: Engine,
     options: ReplayOptions,
     number: u64,
-    first_ts: Option<u64>,
+    first_ts: u64,
     /// Only initial-state events came so far in this section.
     initial: bool,
     /// Enter type and time by thread.
@@ -156,7 +157,7 @@ impl Player {
             engine: Engine::new(&options.limits),
             options,
             number: 0,
-            first_ts: None,
+            first_ts: 0,
             initial: true,
             enters: BTreeMap::new(),
         }
@@ -211,11 +212,9 @@ impl Player {
             self.number = self.number.saturating_add(1);
         }
         let about_capture = info.category.is_meta() || info.category.is_internal();
-        let first_ts = match self.first_ts {
-            Some(ts) => ts,
-            None if info.category.is_meta() => event.ts,
-            None => *self.first_ts.insert(event.ts),
-        };
+        if self.first_ts == 0 && !about_capture {
+            self.first_ts = event.ts;
+        }
         let folded = self.options.view == View::Current && is_read_at_enter(event.event_type);
         let visibility = match () {
             () if self.initial || event.is_state_only() || folded => Visibility::Hidden,
@@ -230,7 +229,7 @@ impl Player {
             bound,
             visibility,
             enter_ts,
-            first_ts,
+            first_ts: self.first_ts,
             engine: &self.engine,
         })
     }

@@ -11,6 +11,7 @@ pub(super) const FIELDS: &[Field] = &[
     field("fd.name", name).colour("35"),
     field("fd.nameraw", raw_name),
     field("fd.types", |cx, arg, _| {
+        cx.bound.fd?;
         let tid = cx.thread()?.tid;
         let bit = |fd: &Fd| TYPES.iter().position(|t| *t == type_name(fd.kind)).map_or(0, |at| 1 << at);
         let set = match *arg {

@@ -178,7 +178,9 @@ impl Printer {
             let ts = step.event.ts;
             let (from, to) = match self.range {
                 Some(range) => range,
-                None => self.resolve(step.first_ts)?,
+                // Points are counted from the first event that is not about the capture itself.
+                None if step.first_ts == 0 => self.resolve(ts)?,
+                None => *self.range.insert(self.resolve(step.first_ts)?),
             };
             self.past = ts > to.saturating_add(ORDER_SLACK);
             if ts < from || ts > to {
@@ -210,13 +212,12 @@ impl Printer {
         if self.out.len() >= WRITE_SIZE { self.flush() } else { Ok(()) }
     }
 
-    fn resolve(&mut self, first_ts: u64) -> Result<(u64, u64)> {
+    /// The range in a capture that begins at `first_ts`.
+    fn resolve(&self, first_ts: u64) -> Result<(u64, u64)> {
         let at = |point: &Option<Point>, otherwise: u64| {
             point.as_ref().map_or(Ok(otherwise), |p| p.resolve(first_ts, &self.zone))
         };
-        let range = (at(&self.from, 0)?, at(&self.to, u64::MAX)?);
-        self.range = Some(range);
-        Ok(range)
+        Ok((at(&self.from, 0)?, at(&self.to, u64::MAX)?))
     }
 
     fn flush(&mut self) -> Result<()> {
