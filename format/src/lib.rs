@@ -3,7 +3,7 @@
 //! Two levels, both lossless:
 //!
 //! * **raw**: [`Blocks`] gives [`Block`]s, borrows of the bytes between two length fields; what was
-//!   read can be written again byte for byte ([`write`]).
+//!   read can be written again byte for byte ([`mod@write`]).
 //! * **typed**: [`Capture`] gives the same blocks with their [`Content`]: lists ([`lists`]), machine
 //!   information and [`Event`]s, whose parameters are decoded on demand ([`value`]) by the tables of
 //!   [`schema`].

@@ -92,7 +92,7 @@ pub struct Read {
     /// Captures, read one after another
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Output format, as sysdig's -p: text with %FIELD, %FIELD[ARG], %20FIELD; a leading * prints
+    /// Output format, as sysdig's -p: text with `%FIELD`, `%FIELD[ARG]`, `%20FIELD`; a leading * prints
     /// lines in which a field is missing too
     #[arg(short = 'p', long = "print", value_name = "FORMAT")]
     pub print: Option<String>,

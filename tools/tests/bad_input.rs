@@ -14,6 +14,7 @@ use scapkit_format::synth::{Params, Synth};
 use scapkit_format::value::decode_param;
 use scapkit_format::write::{BlockMeta, ChunkWriter, Trailer, WriteOptions};
 use scapkit_format::{BlockType, Capture, Compression, Content, EventHead, Item, Limits, verify};
+use scapkit_replay::{Context, DEFAULT_LINE, Dialect, Format, Played, Replay, ReplayOptions, TextOptions, View};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -182,8 +183,39 @@ fn read_all(bytes: Vec<u8>) -> Result<u64, scapkit_format::Error> {
     if capture.compression() == Compression::None {
         assert_eq!(seen, total, "the pieces are all of the input");
     }
+    print_all(&bytes)?;
     let mut again = Capture::from_bytes(bytes, "cut", Limits::default());
     Ok(verify::verify(&mut again, |_| {})?.damage_count)
+}
+
+/// Replays a capture in both views and prints every event.
+fn print_all(bytes: &[u8]) -> Result<(), scapkit_format::Error> {
+    let format = Format::compile(DEFAULT_LINE).unwrap();
+    for (view, dialect) in [(View::Recorded, Dialect::Sysdig), (View::Current, Dialect::Libs)] {
+        let capture = Capture::from_bytes(bytes.to_vec(), "cut", Limits::default());
+        let mut replay = Replay::new(capture, ReplayOptions { view, ..ReplayOptions::default() });
+        let (options, mut out) = (TextOptions::new(dialect), Vec::new());
+        while let Some(played) = replay.next()? {
+            let Played::Event(step) = played else { continue };
+            out.clear();
+            let context = Context {
+                event: step.event,
+                info: step.info,
+                number: step.number,
+                engine: step.engine,
+                bound: step.bound,
+                first_ts: step.first_ts,
+                previous_ts: step.event.ts,
+                enter_ts: step.enter_ts,
+                options: &options,
+            };
+            assert!(format.line(&context, &mut out));
+            let text = std::str::from_utf8(&out).unwrap();
+            assert!(!text.chars().any(char::is_control), "{text:?}");
+            format.json(&context, &mut out);
+        }
+    }
+    Ok(())
 }
 
 #[test]
@@ -432,9 +464,12 @@ fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     })
 }
 
-const COMMANDS: [&str; 6] = [
+const COMMANDS: [&str; 9] = [
     "verify \"$1\"",
     "info \"$1\"",
+    "info --full \"$1\"",
+    "read --all \"$1\" >/dev/null",
+    "read --view current --json \"$1\" >/dev/null",
     "info --json \"$1\"",
     "convert --profile asis --compress none \"$1\" /dev/null",
     "convert --profile universal --compress gzip \"$1\" /dev/null",
@@ -470,7 +505,7 @@ fn bombs() {
         }
         // Events that are all alike expand as well as zeros do.
         let one = sample().finish();
-        let events = (0..300).map(|_| one.repeat((1 << 20) / one.len()));
+        let events = (0..200).map(|_| one.repeat((1 << 20) / one.len()));
         let c = case(name, &compressed(compression, events, 1 << 30));
         for command in COMMANDS {
             bounded(command, &c.file);

@@ -11,7 +11,8 @@ const RECENT: usize = 4096;
 /// through here, and a fixed size per entry of a table.
 #[derive(Debug)]
 pub(super) struct Pool {
-    recent: Vec<Text>,
+    /// Empty until the first string, so that a section without lists costs nothing.
+    recent: Vec<Option<Text>>,
     used: usize,
     limit: usize,
     /// What was not stored because the limit was reached.
@@ -20,7 +21,7 @@ pub(super) struct Pool {
 
 impl Pool {
     pub fn new(limit: usize) -> Self {
-        Pool { recent: vec![Text::default(); RECENT], used: 0, limit, refused: 0 }
+        Pool { recent: Vec::new(), used: 0, limit, refused: 0 }
     }
 
     pub fn used(&self) -> usize {
@@ -48,7 +49,10 @@ impl Pool {
             return Text::default();
         }
         let at = slot_of(bytes);
-        if let Some(text) = self.recent.get(at)
+        if self.recent.is_empty() {
+            self.recent.resize(RECENT, None);
+        }
+        if let Some(Some(text)) = self.recent.get(at)
             && **text == *bytes
         {
             return text.clone();
@@ -58,8 +62,9 @@ impl Pool {
         }
         let text = Text::from(bytes);
         if let Some(slot) = self.recent.get_mut(at) {
-            let old = std::mem::replace(slot, text.clone());
-            self.release(old);
+            if let Some(old) = slot.replace(text.clone()) {
+                self.release(old);
+            }
         }
         text
     }

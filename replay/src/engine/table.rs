@@ -173,7 +173,8 @@ pub(super) struct Table {
     index: BTreeMap<i64, u32>,
     slots: Vec<Option<Box<Slot>>>,
     free: Vec<u32>,
-    /// Where threads were found before, by the low bits of the tid; checked before use.
+    /// Where threads were found before, by the low bits of the tid; checked before use. Empty until
+    /// the first was found.
     near: Vec<u32>,
     pub groups: BTreeMap<i64, Group>,
     next_seq: i64,
@@ -198,7 +199,7 @@ impl Table {
             index: BTreeMap::new(),
             slots: Vec::new(),
             free: Vec::new(),
-            near: vec![NONE; NEAR],
+            near: Vec::new(),
             groups: BTreeMap::new(),
             next_seq: 1,
             pool: Pool::new(limits.max_state_bytes),
@@ -241,6 +242,9 @@ impl Table {
     #[inline]
     pub fn find_near(&mut self, tid: i64) -> Option<u32> {
         let slot = self.find(tid)?;
+        if self.near.is_empty() {
+            self.near.resize(NEAR, NONE);
+        }
         if let Some(near) = self.near.get_mut(near_of(tid)) {
             *near = slot;
         }

@@ -144,13 +144,6 @@ const SESSION: Shared = Shared { id: |t| t.sid, of_host: false };
 const GROUP: Shared = Shared { id: |t| t.vpgid, of_host: false };
 const HOST_GROUP: Shared = Shared { id: |t| t.pgid, of_host: true };
 
-/// Flag of threads that were made in a pid namespace of their own.
-const CHILD_IN_PIDNS: u32 = 1 << 29;
-
-fn in_pid_namespace(t: &Thread) -> bool {
-    t.tid != t.vtid || t.flags & CHILD_IN_PIDNS != 0
-}
-
 /// Text of the leader; empty when it is not known.
 fn leader<'v>(cx: &Context<'v>, shared: &Shared, text: fn(&'v Thread) -> &'v [u8]) -> Option<Value<'v>> {
     let t = cx.thread()?;
@@ -158,7 +151,7 @@ fn leader<'v>(cx: &Context<'v>, shared: &Shared, text: fn(&'v Thread) -> &'v [u8
     if id == -1 {
         return Some(Value::Text(b""));
     }
-    let by_id = if shared.of_host || !in_pid_namespace(t) { cx.engine.thread(id) } else { None };
+    let by_id = if shared.of_host || !t.in_pid_namespace() { cx.engine.thread(id) } else { None };
     // The leader has exited, or the id is of another namespace: the topmost ancestor that has it too.
     let found = by_id.or_else(|| {
         let main = cx.engine.main_thread(t.tid)?;
