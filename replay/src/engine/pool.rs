@@ -61,10 +61,8 @@ impl Pool {
             return Text::default();
         }
         let text = Text::from(bytes);
-        if let Some(slot) = self.recent.get_mut(at) {
-            if let Some(old) = slot.replace(text.clone()) {
-                self.release(old);
-            }
+        if let Some(old) = self.recent.get_mut(at).and_then(|slot| slot.replace(text.clone())) {
+            self.release(old);
         }
         text
     }
