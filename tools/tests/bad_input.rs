@@ -513,6 +513,52 @@ fn bombs() {
     }
 }
 
+/// The largest block that is allowed, as a list and as an event of either kind: at most one copy of it is
+/// made, whatever is written.
+#[test]
+fn huge_blocks() {
+    // Compresses to a sixtieth: too little for a bomb.
+    let mut seed = 1u32;
+    let data: Vec<u8> = (0..99 << 20)
+        .map(|i| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if i % 4096 < 32 { seed.to_be_bytes()[0] } else { 0 }
+        })
+        .collect();
+    for (name, block) in
+        [("unknown", BlockType(0x5555)), ("list", BlockType::UL_V2), ("event", BlockType::EVF_V2_LARGE)]
+    {
+        let mut s = sample();
+        if block == BlockType::EVF_V2_LARGE {
+            let params = Params::new().bytes(&data[..data.len() - 4096]);
+            s.event(1, 1, id::PLUGINEVENT_E, &Params::new().u32(1).bytes(params.slices()[0]));
+            s.event(1, 1, id::ASYNCEVENT_E, &Params::new().u32(1).str("x").bytes(params.slices()[0]));
+        } else {
+            s.block(block, &data);
+        }
+        s.event(2, 7, id::SYSCALL_CLOSE_X, &Params::new().i64(0));
+        let bytes = compressed(Compression::Gzip, std::iter::once(s.finish()), 1 << 30);
+        assert!(bytes.len() < 10_000_000, "{}", bytes.len());
+        println!("{name}: {}", bytes.len());
+        let c = case("huge.scap.gz", &bytes);
+        for command in COMMANDS {
+            bounded(command, &c.file);
+        }
+        if name == "event" {
+            let shown = bounded("read --all --view current -p '%evt.type %evt.args' \"$1\"", &c.file).out();
+            let long: Vec<usize> = shown.lines().map(str::len).filter(|n| *n > 1000).collect();
+            assert!(long.len() == 2 && long.iter().all(|n| *n < 1_100_000), "{long:?}");
+            assert!(shown.contains("......\n"), "what is cut says so");
+        }
+        for profile in ["asis", "modern", "universal"] {
+            for compression in ["none", "gzip", "zstd"] {
+                let command = format!("convert --profile {profile} --compress {compression} \"$1\" /dev/null");
+                bounded(&command, &c.file);
+            }
+        }
+    }
+}
+
 /// A member for each MiB: none is over the limit by itself.
 #[test]
 fn many_small_bombs() {

@@ -34,28 +34,20 @@ pub fn level_range(compression: Compression) -> RangeInclusive<i32> {
 }
 
 impl Codec {
-    /// Settings for `level`, or for the default level: gzip 6, zstd 3.
-    ///
-    /// A level over the range is [`Error::TooLarge`], one under it [`Error::Output`].
+    /// Settings for `level`, or for the default level: gzip 6, zstd 3. A level out of range is
+    /// [`Error::Output`].
     pub(super) fn new(compression: Compression, level: Option<i32>, name: &str) -> Result<Codec> {
         let (what, default) = match compression {
             Compression::None => {
                 return Ok(Codec { compression, level: 0 });
             }
-            Compression::Gzip => ("gzip level", 6),
-            Compression::Zstd => ("zstd level", 3),
+            Compression::Gzip => ("gzip", 6),
+            Compression::Zstd => ("zstd", 3),
         };
         let level = level.unwrap_or(default);
         let range = level_range(compression);
-        if level > *range.end() {
-            return Err(Error::TooLarge {
-                what,
-                wanted: u64::from(range.end().unsigned_abs()),
-                found: u64::from(level.unsigned_abs()),
-            });
-        }
-        if level < *range.start() {
-            let text = format!("{what} {level}, wanted {} or more", range.start());
+        if !range.contains(&level) {
+            let text = format!("{what} level {level}, wanted {} to {}", range.start(), range.end());
             return Err(Error::Output {
                 name: name.to_owned(),
                 what: "compress",

@@ -22,28 +22,42 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    fn add(&mut self, meta: BlockMeta) {
-        let BlockMeta::Event { number, ts } = meta else {
-            return;
-        };
-        let facts = &mut self.facts;
-        facts.events = facts.events.saturating_add(1);
-        facts.first_event = facts.first_event.or(Some(number));
-        facts.first_ts = Some(facts.first_ts.map_or(ts, |first| first.min(ts)));
-        facts.last_ts = Some(facts.last_ts.map_or(ts, |last| last.max(ts)));
-    }
-
-    /// Fills `stored` from `plain`, with a compressor that is made at first use.
+    /// Fills `stored` from `plain`.
     pub(super) fn compress(&mut self, codec: Codec, compressor: &mut Option<Compressor>) -> io::Result<()> {
-        if compressor.is_none() {
-            *compressor = Some(Compressor::new(codec)?);
-        }
-        match compressor {
-            Some(compressor) => compressor.compress(&self.plain, &mut self.stored),
-            None => Ok(()),
-        }
+        compress_with(codec, compressor, &self.plain, &mut self.stored)
     }
 }
+
+/// Replaces `stored` by `plain` compressed, with a compressor that is made at first use.
+fn compress_with(
+    codec: Codec,
+    compressor: &mut Option<Compressor>,
+    plain: &[u8],
+    stored: &mut Vec<u8>,
+) -> io::Result<()> {
+    if compressor.is_none() {
+        *compressor = Some(Compressor::new(codec)?);
+    }
+    match compressor {
+        Some(compressor) => compressor.compress(plain, stored),
+        None => Ok(()),
+    }
+}
+
+/// Adds a block to what is known of its chunk.
+fn add(facts: &mut Chunk, meta: BlockMeta) {
+    let BlockMeta::Event { number, ts } = meta else {
+        return;
+    };
+    facts.events = facts.events.saturating_add(1);
+    facts.first_event = facts.first_event.or(Some(number));
+    facts.first_ts = Some(facts.first_ts.map_or(ts, |first| first.min(ts)));
+    facts.last_ts = Some(facts.last_ts.map_or(ts, |last| last.max(ts)));
+}
+
+/// A block of this size, when it is a chunk by itself, is compressed from where it stands: a copy of
+/// it would be the largest thing in memory.
+const HUGE: usize = 8 << 20;
 
 type Hook = Box<dyn FnMut(&Chunk) + Send>;
 
@@ -215,6 +229,9 @@ impl ChunkWriter {
 
     /// Adds bytes to the open chunk, closing chunks before and after as size and age want it.
     fn append(&mut self, bytes: &[u8], meta: BlockMeta) -> Result<()> {
+        if bytes.len() >= self.chunk_size.max(HUGE) {
+            return self.append_huge(bytes, meta);
+        }
         let size = self.open.plain.len().saturating_add(bytes.len());
         if size > self.chunk_size && !self.open.plain.is_empty() {
             self.close(false)?;
@@ -225,12 +242,28 @@ impl ChunkWriter {
             self.open.opened = self.flush_interval.map(|_| Instant::now());
         }
         self.open.plain.extend_from_slice(bytes);
-        self.open.add(meta);
+        add(&mut self.open.facts, meta);
         self.last_chunk = Some(self.closed);
         if self.open.plain.len() >= self.chunk_size || self.is_old() {
             self.close(false)?;
         }
         Ok(())
+    }
+
+    /// Writes a chunk that is one huge block, after all that waits, without a copy of it.
+    fn append_huge(&mut self, bytes: &[u8], meta: BlockMeta) -> Result<()> {
+        self.flush()?;
+        let mut facts = Chunk::default();
+        add(&mut facts, meta);
+        self.last_chunk = Some(self.closed);
+        self.closed = self.closed.saturating_add(1);
+        if self.codec.compression() == Compression::None {
+            return self.write(facts, bytes.len(), bytes);
+        }
+        let mut stored = Vec::new();
+        compress_with(self.codec, &mut self.compressor, bytes, &mut stored)
+            .map_err(|e| self.sink.fail("compress", e))?;
+        self.write(facts, bytes.len(), &stored)
     }
 
     fn is_old(&self) -> bool {
@@ -293,29 +326,35 @@ impl ChunkWriter {
         }
     }
 
-    /// Writes a chunk, enters it in the table and keeps its buffers for another.
+    /// Writes a chunk and keeps its buffers for another.
     fn store(&mut self, mut chunk: Gathered) -> Result<()> {
-        let mut facts = mem::take(&mut chunk.facts);
-        facts.offset = self.sink.safe_bytes();
+        let facts = mem::take(&mut chunk.facts);
         let stored = match self.codec.compression() {
             Compression::None => &chunk.plain,
             Compression::Gzip | Compression::Zstd => &chunk.stored,
         };
-        self.sink.chunk(stored, facts.events)?;
-        facts.len = stored.len() as u64;
-        facts.plain_offset = self.plain_bytes;
-        facts.plain_len = chunk.plain.len() as u64;
-        self.plain_bytes = self.plain_bytes.saturating_add(facts.plain_len);
-        if let Some(f) = &mut self.on_chunk {
-            f(&facts);
-        }
-        self.chunks.push(facts);
+        self.write(facts, chunk.plain.len(), stored)?;
         // The memory of an oversized block is given back.
         if chunk.plain.capacity() <= self.chunk_size.max(DEFAULT_CHUNK_SIZE).saturating_mul(2) {
             chunk.plain.clear();
             chunk.stored.clear();
             self.spare.push(chunk);
         }
+        Ok(())
+    }
+
+    /// Writes the stored bytes of a chunk and enters it in the table.
+    fn write(&mut self, mut facts: Chunk, plain_len: usize, stored: &[u8]) -> Result<()> {
+        facts.offset = self.sink.safe_bytes();
+        self.sink.chunk(stored, facts.events)?;
+        facts.len = stored.len() as u64;
+        facts.plain_offset = self.plain_bytes;
+        facts.plain_len = plain_len as u64;
+        self.plain_bytes = self.plain_bytes.saturating_add(facts.plain_len);
+        if let Some(f) = &mut self.on_chunk {
+            f(&facts);
+        }
+        self.chunks.push(facts);
         Ok(())
     }
 }

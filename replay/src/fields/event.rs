@@ -4,7 +4,7 @@
 use super::{Arg, Field, Takes, Value, field};
 use crate::engine::FdKind;
 use crate::text::time::TimeStyle;
-use crate::text::{Dialect, Sink, argument, info, resolved_argument, time};
+use crate::text::{Dialect, Sink, argument, buffers, info, resolved_argument, shown, time};
 use crate::{Context, TimeMode};
 use scapkit_format::schema::{EventFlags, id, native_x86_64, syscall_name};
 use scapkit_format::value;
@@ -195,7 +195,7 @@ fn raw_argument<'v>(cx: &Context<'v>, arg: &Arg, sink: &mut Sink<'_>) -> Option<
     use scapkit_format::schema::PrintFormat;
     let index = position(cx, arg)?;
     let info = cx.info.params.get(index)?;
-    Some(match value::decode_param(info, cx.event.param(index)?) {
+    Some(match value::decode_param(info, shown(cx.event.param(index)?)) {
         V::Signed(n) if info.format == PrintFormat::Hexadecimal => Value::Hex(match info.kind.fixed_size() {
             Some(8) => n.cast_unsigned(),
             _ => n.cast_unsigned() & 0xFFFF_FFFF,
@@ -216,7 +216,7 @@ fn buffer<'v>(cx: &Context<'v>, _: &Arg, sink: &mut Sink<'_>) -> Option<Value<'v
     let index = cx.info.param_index("data")?;
     let data = cx.event.param(index).filter(|d| !d.is_empty())?;
     let start = sink.out.len();
-    crate::text::buffers::buffer(sink.out, data, cx.options.buffers, cx.options.cut);
+    buffers::buffer(sink.out, shown(data), cx.options.buffers, cx.options.cut);
     sink.out.truncate(start.saturating_add(MAX_RENDERED));
     Some(Value::Styled)
 }

@@ -202,7 +202,7 @@ fn named_by_event<'v>(cx: &Context<'v>, sink: &mut Sink<'_>) -> Option<Value<'v>
 
 /// A string argument of the event.
 fn stored_text<'v>(cx: &Context<'v>, name: &str) -> Option<&'v [u8]> {
-    let bytes = cx.event.param(cx.info.param_index(name)?)?;
+    let bytes = text::shown(cx.event.param(cx.info.param_index(name)?)?);
     bytes.split(|b| *b == 0).next().filter(|t| !t.is_empty() && *t != b"(NULL)" && *t != b"<NA>")
 }
 

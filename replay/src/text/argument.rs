@@ -16,6 +16,15 @@ const MISSING: &[u8] = b"<NA>";
 /// Fd number that stands for the working directory.
 const AT_FDCWD: i64 = -100;
 
+/// Most bytes of one value that are shown. Values are below 64 KiB but for some events of plugins,
+/// whose data may be as large as a block; shown as text several of them would fill the memory.
+const MAX_SHOWN: usize = 1 << 20;
+
+/// As much of a value as is shown.
+pub(crate) fn shown(bytes: &[u8]) -> &[u8] {
+    bytes.get(..MAX_SHOWN).unwrap_or(bytes)
+}
+
 /// A parameter on its way to text.
 #[derive(Clone, Copy)]
 struct Param<'a> {
@@ -24,16 +33,20 @@ struct Param<'a> {
     kind: ParamType,
     format: PrintFormat,
     value: Value<'a>,
+    /// There is more than is shown.
+    cut: bool,
 }
 
 impl<'a> Param<'a> {
     #[inline]
     fn new(info: &'static ParamInfo, bytes: &'a [u8]) -> Self {
+        let cut = bytes.len() > MAX_SHOWN;
+        let bytes = shown(bytes);
         let (kind, format, value) = match value::decode_param(info, bytes) {
             Value::Dyn(sub, bytes) => (sub.kind, sub.format, value::decode(sub.kind, bytes)),
             value => (info.kind, info.format, value),
         };
-        Param { info, kind, format, value }
+        Param { info, kind, format, value, cut }
     }
 }
 
@@ -108,6 +121,13 @@ fn absent(kind: ParamType, dialect: Dialect) -> &'static [u8] {
 
 /// Appends the value itself.
 fn raw(sink: &mut Sink<'_>, cx: &Context<'_>, param: &Param<'_>) {
+    whole(sink, cx, param);
+    if param.cut {
+        sink.plain("...");
+    }
+}
+
+fn whole(sink: &mut Sink<'_>, cx: &Context<'_>, param: &Param<'_>) {
     let out = &mut *sink.out;
     match param.value {
         Value::Absent => out.extend_from_slice(absent(param.kind, cx.options.dialect)),

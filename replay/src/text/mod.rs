@@ -15,7 +15,7 @@ pub mod time;
 mod tests;
 
 pub use argument::{argument, info, resolved_argument};
-pub(crate) use argument::{double, joined, type_char};
+pub(crate) use argument::{double, joined, shown, type_char};
 pub use buffers::{BufferMode, CUT};
 pub use time::Zone;
 
