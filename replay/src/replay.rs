@@ -4,6 +4,7 @@
 //! Capture -> Upgrader -> Engine -> Step (event, number, state)
 //! ```
 
+use crate::context::{Context, TextOptions};
 use crate::engine::{Bound, Engine, EngineLimits};
 use crate::upgrade::{UpgradeNotes, Upgraded, Upgrader};
 use scapkit_format::schema::{EventInfo, id};
@@ -90,6 +91,24 @@ pub struct Step<'a> {
     pub first_ts: u64,
     /// The state.
     pub engine: &'a Engine,
+}
+
+impl<'a> Step<'a> {
+    /// What fields and formats need to know. `previous_ts`: time of the event printed before, the
+    /// event's own for the first.
+    pub fn context(&self, previous_ts: u64, options: &'a TextOptions) -> Context<'a> {
+        Context {
+            event: self.event,
+            info: self.info,
+            number: self.number,
+            engine: self.engine,
+            bound: self.bound,
+            first_ts: self.first_ts,
+            previous_ts,
+            enter_ts: self.enter_ts,
+            options,
+        }
+    }
 }
 
 impl Replay {

@@ -4,7 +4,7 @@
 #![allow(clippy::arithmetic_side_effects)]
 
 use scapkit_format::{Capture, Limits};
-use scapkit_replay::{Context, Dialect, Format, Played, Replay, ReplayOptions, TextOptions, View, Visibility, fields};
+use scapkit_replay::{Dialect, Format, Played, Replay, ReplayOptions, TextOptions, View, Visibility, fields};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -76,17 +76,7 @@ fn every_field_of_every_event() {
                 continue;
             }
             out.clear();
-            let context = Context {
-                event: step.event,
-                info: step.info,
-                number: step.number,
-                engine: step.engine,
-                bound: step.bound,
-                first_ts: step.first_ts,
-                previous_ts: previous.unwrap_or(step.event.ts),
-                enter_ts: None,
-                options: &options,
-            };
+            let context = step.context(previous.unwrap_or(step.event.ts), &options);
             format.json(&context, &mut out);
             previous = Some(step.event.ts);
             let ours: Map<String, Value> = serde_json::from_str(&lossy(&out)).unwrap();

@@ -14,7 +14,7 @@ use scapkit_format::synth::{Params, Synth};
 use scapkit_format::value::decode_param;
 use scapkit_format::write::{BlockMeta, ChunkWriter, Trailer, WriteOptions};
 use scapkit_format::{BlockType, Capture, Compression, Content, EventHead, Item, Limits, verify};
-use scapkit_replay::{Context, DEFAULT_LINE, Dialect, Format, Played, Replay, ReplayOptions, TextOptions, View};
+use scapkit_replay::{DEFAULT_LINE, Dialect, Format, Played, Replay, ReplayOptions, TextOptions, View};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -198,17 +198,7 @@ fn print_all(bytes: &[u8]) -> Result<(), scapkit_format::Error> {
         while let Some(played) = replay.next()? {
             let Played::Event(step) = played else { continue };
             out.clear();
-            let context = Context {
-                event: step.event,
-                info: step.info,
-                number: step.number,
-                engine: step.engine,
-                bound: step.bound,
-                first_ts: step.first_ts,
-                previous_ts: step.event.ts,
-                enter_ts: step.enter_ts,
-                options: &options,
-            };
+            let context = step.context(step.event.ts, &options);
             assert!(format.line(&context, &mut out));
             let text = std::str::from_utf8(&out).unwrap();
             assert!(!text.chars().any(char::is_control), "{text:?}");

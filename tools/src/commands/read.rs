@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use scapkit_replay::format::unescape;
 use scapkit_replay::{
-    BufferMode, Context, DEFAULT_JSON, DEFAULT_LINE, Dialect, Format, Played, Replay, ReplayOptions, Step, TextOptions,
+    BufferMode, DEFAULT_JSON, DEFAULT_LINE, Dialect, Format, Played, Replay, ReplayOptions, Step, TextOptions,
     TimeMode, View, Visibility,
 };
 use std::io::{IsTerminal, Write};
@@ -190,17 +190,7 @@ impl Printer {
         if !wanted {
             return Ok(());
         }
-        let context = Context {
-            event: step.event,
-            info: step.info,
-            number: step.number,
-            engine: step.engine,
-            bound: step.bound,
-            first_ts: step.first_ts,
-            previous_ts: self.previous_ts.unwrap_or(step.event.ts),
-            enter_ts: step.enter_ts,
-            options: &self.text,
-        };
+        let context = step.context(self.previous_ts.unwrap_or(step.event.ts), &self.text);
         if self.json {
             self.format.json(&context, &mut self.out);
         } else if !self.format.line(&context, &mut self.out) {
