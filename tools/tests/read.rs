@@ -90,6 +90,9 @@ fn times_and_selection() {
     }
     assert_eq!(first("--to 2020-01-01T00:00:00Z"), "");
     assert_eq!(first("-n 0"), "");
+    // Each file has its own range, and one that ends early does not end the others.
+    let two = read("corpus/break-in.scap corpus/break-in.scap --to +0s").expect(0).out();
+    assert_eq!(two.lines().count(), 2);
     // -n counts over all files.
     assert_eq!(first("corpus/old-2016.scap -n 300").lines().count(), 300);
     // A format of one's own: columns, a field that an event does not have, escapes.

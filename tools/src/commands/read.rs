@@ -28,7 +28,7 @@ pub fn run(args: &Read, common: &Common) -> Result<Outcome> {
     let mut printer = Printer::new(args, common)?;
     let mut failed = None;
     for file in &args.files {
-        if printer.done() {
+        if printer.left == 0 {
             break;
         }
         // The other files are still shown.
