@@ -26,6 +26,7 @@ pub fn run(args: &Convert, common: &Common) -> Result<Outcome> {
     let mut output = Output::Waiting { args, common, profile };
     let mut upgrader = Upgrader::default();
     let mut progress = Progress::new(args.output == Path::new("-"));
+    let modern = profile == Profile::Modern;
     let (mut blocks, mut folded) = (0u64, 0u64);
     loop {
         if blocks % 4096 == 0 {
@@ -36,7 +37,8 @@ pub fn run(args: &Convert, common: &Common) -> Result<Outcome> {
         let writer = output.writer(compression)?;
         match item {
             Item::Skipped { bytes, .. } => writer.skipped(bytes)?,
-            Item::Block(_, Content::Event(event)) if profile == Profile::Modern => match upgrader.apply(&event) {
+            // Events newer than the tables are kept as they are, by the last arm.
+            Item::Block(_, Content::Event(event)) if modern && event.info().is_some() => match upgrader.apply(&event) {
                 Upgraded::Event(current) => writer.event(&current, None)?,
                 Upgraded::Dropped => folded += 1,
             },
