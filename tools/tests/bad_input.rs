@@ -549,6 +549,32 @@ fn huge_blocks() {
     }
 }
 
+/// A huge event that old readers know, before anything tells whether enters were recorded: `universal`
+/// holds events back until then, but not this one.
+#[test]
+fn huge_event_before_the_layout_is_known() {
+    // Runs of 4 KiB with a little noise, as in `huge_blocks`: too little for a bomb.
+    let mut seed = 1u32;
+    let data: Vec<u8> = (0..(99 << 20) - 4096)
+        .map(|i| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if i % 4096 < 32 { seed.to_be_bytes()[0] } else { 0 }
+        })
+        .collect();
+    let mut s = Synth::new();
+    s.section().event(1, 1, id::PLUGINEVENT_E, &Params::new().u32(1).bytes(&data));
+    s.event(2, 7, id::SYSCALL_CLOSE_X, &Params::new().i64(0));
+    let bytes = compressed(Compression::Gzip, std::iter::once(s.finish()), 1 << 30);
+    assert!(bytes.len() < 10_000_000, "{}", bytes.len());
+    let c = case("huge.scap.gz", &bytes);
+    for profile in ["asis", "modern", "universal"] {
+        for compression in ["none", "gzip", "zstd"] {
+            let command = format!("convert --profile {profile} --compress {compression} --threads 2 \"$1\" /dev/null");
+            assert_eq!(bounded(&command, &c.file).code(), 0);
+        }
+    }
+}
+
 /// A member for each MiB: none is over the limit by itself.
 #[test]
 fn many_small_bombs() {

@@ -81,6 +81,11 @@ impl Universal {
                 self.exits_carry_enters |= then.is_none_or(|n| event.nparams as usize > n);
             }
         }
+        if event.raw_data().len() >= MAX_HELD_BYTES {
+            // It fills what may be held back by itself: written from where it stands, not from a copy.
+            self.end(out, report)?;
+            return self.write(event, out, report);
+        }
         let mut block = Vec::new();
         encode::event_of(&mut block, event)?;
         self.held_bytes = self.held_bytes.saturating_add(block.len());
