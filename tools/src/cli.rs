@@ -178,7 +178,7 @@ pub struct Convert {
     /// Compression of the output
     #[arg(long, value_enum)]
     pub compress: Option<Compress>,
-    /// Compression level: gzip 1 to 9, zstd 1 to 22
+    /// Compression level: gzip 0 to 9, zstd up to 22
     #[arg(long, value_name = "N")]
     pub level: Option<i32>,
     /// Form of the blocks written
