@@ -21,7 +21,11 @@ fn captures() -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = Vec::new();
     match std::fs::read_dir(root.join("captures")) {
         Ok(dir) => files.extend(dir.map(|e| e.unwrap().path())),
-        Err(_) => eprintln!("SKIPPED: the shared captures are not here ({})", root.display()),
+        Err(_) => std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED: the shared captures are not here ({})\n", root.display()),
+        )
+        .unwrap(),
     }
     let corpus = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus"));
     files.extend(std::fs::read_dir(corpus).into_iter().flatten().map(|e| e.unwrap().path()));

@@ -140,7 +140,8 @@ fn through(program: &[&str], stored: &[u8]) -> Option<Vec<u8>> {
     let mut child = match child {
         Ok(child) => child,
         Err(e) => {
-            eprintln!("SKIPPED: no {}: {e}", program[0]);
+            std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("SKIPPED: no {}: {e}\n", program[0]))
+                .unwrap();
             return None;
         }
     };

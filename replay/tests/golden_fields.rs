@@ -43,7 +43,11 @@ fn every_field_of_every_event() {
     let shared = std::env::var_os("SCAPKIT_SHARED")
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from);
     let Ok(folder) = std::fs::read_dir(shared.join("goldens")) else {
-        eprintln!("SKIPPED: the shared goldens are not here ({})", shared.display());
+        std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED: the shared goldens are not here ({})\n", shared.display()),
+        )
+        .unwrap();
         return;
     };
     let mut files: Vec<PathBuf> = folder.map(|e| e.unwrap().path()).collect();

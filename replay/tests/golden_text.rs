@@ -16,7 +16,11 @@ fn shared() -> Option<PathBuf> {
     if dir.join("goldens").is_dir() {
         return Some(dir);
     }
-    eprintln!("SKIPPED: {} is absent (set SCAPKIT_SHARED)", dir.display());
+    std::io::Write::write_fmt(
+        &mut std::io::stderr(),
+        format_args!("SKIPPED: {} is absent (set SCAPKIT_SHARED)\n", dir.display()),
+    )
+    .unwrap();
     None
 }
 

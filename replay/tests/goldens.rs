@@ -268,7 +268,11 @@ fn compare(name: &str, shared: &std::path::Path, shares: &mut BTreeMap<&'static 
 #[test]
 fn state_is_that_of_libs() {
     let Some(shared) = shared() else {
-        eprintln!("SKIPPED: no reference captures; set SCAPKIT_SHARED to the folder that holds `goldens`");
+        std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED: no reference captures; set SCAPKIT_SHARED to the folder that holds `goldens`\n"),
+        )
+        .unwrap();
         return;
     };
     let mut shares = BTreeMap::new();

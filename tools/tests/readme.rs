@@ -80,7 +80,11 @@ fn every_command_of_the_readme() {
         });
         if let Some(program) = missing {
             assert!(std::env::var_os("SCAPKIT_CI").is_none(), "{at}: {program} is not installed");
-            eprintln!("SKIPPED: {at}: {program} is not installed");
+            std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("SKIPPED: {at}: {program} is not installed\n"),
+            )
+            .unwrap();
             continue;
         }
         let folder = if example.command.starts_with("cargo ") { root.as_path() } else { scratch.path() };

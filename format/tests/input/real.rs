@@ -14,7 +14,11 @@ fn captures() -> Option<PathBuf> {
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from);
     let dir = base.join("captures");
     if !dir.is_dir() {
-        eprintln!("SKIPPED: {} is not there: the shared captures are not here", dir.display());
+        std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED: {} is not there: the shared captures are not here\n", dir.display()),
+        )
+        .unwrap();
         return None;
     }
     Some(dir)

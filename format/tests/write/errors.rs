@@ -35,7 +35,7 @@ fn devices_pipes_and_directories() {
     let fifo = dir.path().join("fifo");
     let made = Command::new("mkfifo").arg(&fifo).status();
     if !made.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: no mkfifo");
+        std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("SKIPPED: no mkfifo\n")).unwrap();
         return;
     }
     let reader = std::thread::spawn({
@@ -192,7 +192,11 @@ fn a_full_file_system_leaves_whole_chunks() {
             let mount = Mount(dir);
             fill(&mount.0.path().join("a.scap"), io::ErrorKind::StorageFull);
         }
-        other => eprintln!("SKIPPED: no tmpfs of 1 MiB could be mounted: {other:?}"),
+        other => std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED: no tmpfs of 1 MiB could be mounted: {other:?}\n"),
+        )
+        .unwrap(),
     }
 }
 

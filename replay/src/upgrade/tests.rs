@@ -10,7 +10,11 @@ fn shared(name: &str) -> Option<String> {
     let path = dir.join(name);
     let text = std::fs::read_to_string(&path).ok();
     if text.is_none() {
-        eprintln!("SKIPPED: {} is absent (set SCAPKIT_SHARED)", path.display());
+        std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED: {} is absent (set SCAPKIT_SHARED)\n", path.display()),
+        )
+        .unwrap();
     }
     text
 }

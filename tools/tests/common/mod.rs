@@ -93,7 +93,7 @@ pub fn is_ci() -> bool {
 #[track_caller]
 pub fn skipped(why: &str) {
     assert!(!is_ci(), "SCAPKIT_CI is set, but {why}");
-    eprintln!("SKIPPED: {why}");
+    std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("SKIPPED: {why}\n")).unwrap();
 }
 
 /// Whether a program can be run; skips loudly where not.
@@ -124,7 +124,11 @@ pub fn shared() -> Option<PathBuf> {
     if root.join("captures").is_dir() {
         return Some(root);
     }
-    eprintln!("SKIPPED: the shared captures are not here ({})", root.display());
+    std::io::Write::write_fmt(
+        &mut std::io::stderr(),
+        format_args!("SKIPPED: the shared captures are not here ({})\n", root.display()),
+    )
+    .unwrap();
     None
 }
 
@@ -145,7 +149,8 @@ pub fn heavy() -> Option<PathBuf> {
     if file.is_file() {
         return Some(file);
     }
-    eprintln!("SKIPPED: {} is not here", file.display());
+    std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("SKIPPED: {} is not here\n", file.display()))
+        .unwrap();
     None
 }
 
