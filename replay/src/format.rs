@@ -1,7 +1,7 @@
 //! Output formats: `*%evt.num %proc.name (%thread.tid) %evt.info` (output-format sections 1 and 2).
 
 use crate::Context;
-use crate::fields::{self, Arg, Field, Refused};
+use crate::fields::{self, Arg, Field, Refused, Traits};
 use crate::text::{Sink, Style, escape};
 use std::fmt;
 
@@ -164,6 +164,9 @@ impl Format {
                 _ => return fail(after, FormatErrorKind::Width, None),
             };
             match fields::parse_prefix(start) {
+                Ok(named) if named.field.traits.has(Traits::FILTER_ONLY) => {
+                    return fail(start, FormatErrorKind::FilterOnly(named.field.name), None);
+                }
                 Ok(named) => {
                     let (text, after) = start.split_at_checked(named.len).unwrap_or((start, ""));
                     let shown = Shown { field: named.field, arg: named.arg, text: text.into(), width };
@@ -279,7 +282,6 @@ fn explain(refused: &Refused, text: &str) -> (FormatErrorKind, Option<&'static s
             (FormatErrorKind::UnknownField(word.into()), fields::nearest(word))
         }
         Refused::NotAvailable(name) => (FormatErrorKind::NotAvailable(name), None),
-        Refused::FilterOnly(name) => (FormatErrorKind::FilterOnly(name), None),
         Refused::Argument(name, wanted) => (FormatErrorKind::Argument(name, wanted), None),
     }
 }

@@ -1,7 +1,7 @@
 //! `evt.*` and `syscall.*`: what the event itself says.
 #![allow(clippy::unnecessary_wraps)] // the table's functions have one signature
 
-use super::{Arg, Field, Takes, Value, field};
+use super::{Arg, Field, Kind, Takes, Traits, Value, field};
 use crate::engine::FdKind;
 use crate::text::time::TimeStyle;
 use crate::text::{Dialect, Sink, argument, buffers, info, resolved_argument, shown, time};
@@ -12,91 +12,105 @@ use scapkit_format::value;
 const NS: u64 = 1_000_000_000;
 
 pub(super) const FIELDS: &[Field] = &[
-    field("evt.num", |cx, _, _| Some(Value::Unsigned(cx.number))).colour("90"),
-    field("evt.time", |cx, _, _| Some(Value::Time(cx.event.ts, TimeStyle::Clock))).colour("90"),
-    field("evt.time.s", |cx, _, _| Some(Value::Time(cx.event.ts, TimeStyle::ClockSeconds))).colour("90"),
-    field("evt.time.iso8601", |cx, _, _| Some(Value::Time(cx.event.ts, TimeStyle::Iso8601))).colour("90"),
-    field("evt.datetime", |cx, _, _| Some(Value::Time(cx.event.ts, TimeStyle::Date))).colour("90"),
-    field("evt.datetime.s", |cx, _, _| Some(Value::Time(cx.event.ts, TimeStyle::DateSeconds))).colour("90"),
-    field("evt.rawtime", |cx, _, _| Some(Value::Unsigned(cx.event.ts))),
-    field("evt.rawtime.s", |cx, _, _| Some(Value::Unsigned(cx.event.ts / NS))),
-    field("evt.rawtime.ns", |cx, _, _| Some(Value::Padded(cx.event.ts % NS))),
-    field("evt.reltime", |cx, _, _| Some(Value::Padded(cx.since_first()))),
-    field("evt.reltime.s", |cx, _, _| Some(Value::Unsigned(cx.since_first() / NS))),
-    field("evt.reltime.ns", |cx, _, _| Some(Value::Padded(cx.since_first() % NS))),
-    field("evt.latency", |cx, _, _| Some(Value::Unsigned(latency(cx)))),
-    field("evt.latency.s", |cx, _, _| Some(Value::Unsigned(latency(cx) / NS))),
-    field("evt.latency.ns", |cx, _, _| Some(Value::Padded(latency(cx) % NS))),
-    field("evt.latency.human", |cx, _, _| match cx.options.dialect {
+    field("evt.num", Kind::Uint64, |cx, _, _| Some(Value::Unsigned(cx.number))).colour("90"),
+    field("evt.time", Kind::Text, |cx, _, _| Some(Value::Time(cx.event.ts, TimeStyle::Clock))).colour("90"),
+    field("evt.time.s", Kind::Text, |cx, _, _| Some(Value::Time(cx.event.ts, TimeStyle::ClockSeconds))).colour("90"),
+    field("evt.time.iso8601", Kind::Text, |cx, _, _| Some(Value::Time(cx.event.ts, TimeStyle::Iso8601))).colour("90"),
+    field("evt.datetime", Kind::Text, |cx, _, _| Some(Value::Time(cx.event.ts, TimeStyle::Date))).colour("90"),
+    field("evt.datetime.s", Kind::Text, |cx, _, _| Some(Value::Time(cx.event.ts, TimeStyle::DateSeconds))).colour("90"),
+    field("evt.rawtime", Kind::AbsTime, |cx, _, _| Some(Value::Unsigned(cx.event.ts))),
+    field("evt.rawtime.s", Kind::AbsTime, |cx, _, _| Some(Value::Unsigned(cx.event.ts / NS))),
+    field("evt.rawtime.ns", Kind::AbsTime, |cx, _, _| Some(Value::Padded(cx.event.ts % NS))),
+    field("evt.reltime", Kind::RelTime, |cx, _, _| Some(Value::Padded(cx.since_first()))),
+    field("evt.reltime.s", Kind::RelTime, |cx, _, _| Some(Value::Unsigned(cx.since_first() / NS))),
+    field("evt.reltime.ns", Kind::RelTime, |cx, _, _| Some(Value::Padded(cx.since_first() % NS))),
+    field("evt.latency", Kind::RelTime, |cx, _, _| Some(Value::Unsigned(latency(cx)))).traits(Traits::DEPRECATED),
+    field("evt.latency.s", Kind::RelTime, |cx, _, _| Some(Value::Unsigned(latency(cx) / NS)))
+        .traits(Traits::DEPRECATED),
+    field("evt.latency.ns", Kind::RelTime, |cx, _, _| Some(Value::Padded(latency(cx) % NS))).traits(Traits::DEPRECATED),
+    field("evt.latency.human", Kind::Text, |cx, _, _| match cx.options.dialect {
         Dialect::Libs => Some(Value::Text(b"0ns")),
         // How 2022 rounded it is not known.
         Dialect::Sysdig => None,
+    })
+    .traits(Traits::DEPRECATED),
+    field("evt.deltatime", Kind::RelTime, |cx, _, _| Some(Value::Unsigned(cx.delta()))),
+    field("evt.deltatime.s", Kind::RelTime, |cx, _, _| Some(Value::Unsigned(cx.delta() / NS))),
+    field("evt.deltatime.ns", Kind::RelTime, |cx, _, _| Some(Value::Padded(cx.delta() % NS))),
+    field("evt.outputtime", Kind::Text, output_time).traits(Traits::PRINT_ONLY).colour("90"),
+    field("evt.dir", Kind::Text, |cx, _, _| Some(Value::Text(if cx.info.is_enter() { b">" } else { b"<" })))
+        .traits(Traits::DEPRECATED),
+    field("evt.type", Kind::Text, |cx, _, _| Some(Value::Text(type_name(cx)))).colour("01;34"),
+    field("syscall.type", Kind::Text, |cx, _, _| cx.info.category.is_syscall().then(|| Value::Text(type_name(cx))))
+        .colour("01;34"),
+    field("evt.category", Kind::Text, |cx, _, _| Some(Value::Text(category(cx).as_bytes()))),
+    field("evt.cpu", Kind::Int16, |cx, _, _| Some(Value::Signed(i64::from(cx.event.cpu.cast_signed())))),
+    field("evt.args", Kind::Text, all_arguments),
+    field("evt.info", Kind::Text, all_arguments),
+    field("evt.arg", Kind::Text, one_argument).takes(Takes::Argument),
+    field("evt.rawarg", Kind::Argument, raw_argument)
+        .takes(Takes::ArgumentName)
+        .traits(Traits::NO_RHS.and(Traits::NO_TRANSFORMER)),
+    field("evt.buffer", Kind::Bytes, buffer),
+    field("evt.buflen", Kind::Uint64, |cx, _, _| buffer_length(cx, |_| true)),
+    field("evt.buflen.in", Kind::Uint64, |cx, _, _| buffer_length(cx, |cx| cx.info.category.low() == 32)),
+    field("evt.buflen.out", Kind::Uint64, |cx, _, _| buffer_length(cx, |cx| cx.info.category.low() == 33)),
+    field("evt.buflen.file", Kind::Uint64, |cx, _, _| buffer_length(cx, moves_file)),
+    field("evt.buflen.file.in", Kind::Uint64, |cx, _, _| {
+        buffer_length(cx, |cx| moves_file(cx) && cx.info.category.low() == 32)
     }),
-    field("evt.deltatime", |cx, _, _| Some(Value::Unsigned(cx.delta()))),
-    field("evt.deltatime.s", |cx, _, _| Some(Value::Unsigned(cx.delta() / NS))),
-    field("evt.deltatime.ns", |cx, _, _| Some(Value::Padded(cx.delta() % NS))),
-    field("evt.outputtime", output_time).colour("90"),
-    field("evt.dir", |cx, _, _| Some(Value::Text(if cx.info.is_enter() { b">" } else { b"<" }))),
-    field("evt.type", |cx, _, _| Some(Value::Text(type_name(cx)))).colour("01;34"),
-    field("syscall.type", |cx, _, _| cx.info.category.is_syscall().then(|| Value::Text(type_name(cx)))).colour("01;34"),
-    field("evt.category", |cx, _, _| Some(Value::Text(category(cx).as_bytes()))),
-    field("evt.cpu", |cx, _, _| Some(Value::Signed(i64::from(cx.event.cpu.cast_signed())))),
-    field("evt.args", all_arguments),
-    field("evt.info", all_arguments),
-    field("evt.arg", one_argument).takes(Takes::Argument),
-    field("evt.rawarg", raw_argument).takes(Takes::ArgumentName),
-    field("evt.buffer", buffer),
-    field("evt.buflen", |cx, _, _| buffer_length(cx, |_| true)),
-    field("evt.buflen.in", |cx, _, _| buffer_length(cx, |cx| cx.info.category.low() == 32)),
-    field("evt.buflen.out", |cx, _, _| buffer_length(cx, |cx| cx.info.category.low() == 33)),
-    field("evt.buflen.file", |cx, _, _| buffer_length(cx, moves_file)),
-    field("evt.buflen.file.in", |cx, _, _| buffer_length(cx, |cx| moves_file(cx) && cx.info.category.low() == 32)),
-    field("evt.buflen.file.out", |cx, _, _| buffer_length(cx, |cx| moves_file(cx) && cx.info.category.low() == 33)),
-    field("evt.buflen.net", |cx, _, _| buffer_length(cx, moves_net)),
-    field("evt.buflen.net.in", |cx, _, _| buffer_length(cx, |cx| moves_net(cx) && cx.info.category.low() == 32)),
-    field("evt.buflen.net.out", |cx, _, _| buffer_length(cx, |cx| moves_net(cx) && cx.info.category.low() == 33)),
-    field("evt.res", result),
-    field("evt.rawres", |cx, _, _| cx.bound.res.map(Value::Signed)),
-    field("evt.failed", |cx, _, _| cx.bound.res.map(|r| Value::Bool(r < 0))),
-    field("evt.is_io", |cx, _, _| Some(Value::Bool(cx.info.flags.0 & (READS | WRITES) != 0))),
-    field("evt.is_io_read", |cx, _, _| Some(Value::Bool(cx.info.flags.reads_from_fd()))),
-    field("evt.is_io_write", |cx, _, _| Some(Value::Bool(cx.info.flags.writes_to_fd()))),
-    field("evt.io_dir", |cx, _, _| match cx.info.flags {
+    field("evt.buflen.file.out", Kind::Uint64, |cx, _, _| {
+        buffer_length(cx, |cx| moves_file(cx) && cx.info.category.low() == 33)
+    }),
+    field("evt.buflen.net", Kind::Uint64, |cx, _, _| buffer_length(cx, moves_net)),
+    field("evt.buflen.net.in", Kind::Uint64, |cx, _, _| {
+        buffer_length(cx, |cx| moves_net(cx) && cx.info.category.low() == 32)
+    }),
+    field("evt.buflen.net.out", Kind::Uint64, |cx, _, _| {
+        buffer_length(cx, |cx| moves_net(cx) && cx.info.category.low() == 33)
+    }),
+    field("evt.res", Kind::Text, result),
+    field("evt.rawres", Kind::Int64, |cx, _, _| cx.bound.res.map(Value::Signed)),
+    field("evt.failed", Kind::Bool, |cx, _, _| cx.bound.res.map(|r| Value::Bool(r < 0))),
+    field("evt.is_io", Kind::Bool, |cx, _, _| Some(Value::Bool(cx.info.flags.0 & (READS | WRITES) != 0))),
+    field("evt.is_io_read", Kind::Bool, |cx, _, _| Some(Value::Bool(cx.info.flags.reads_from_fd()))),
+    field("evt.is_io_write", Kind::Bool, |cx, _, _| Some(Value::Bool(cx.info.flags.writes_to_fd()))),
+    field("evt.io_dir", Kind::Text, |cx, _, _| match cx.info.flags {
         f if f.writes_to_fd() => Some(Value::Text(b"write")),
         f if f.reads_from_fd() => Some(Value::Text(b"read")),
         _ => None,
     }),
-    field("evt.is_wait", |cx, _, _| Some(Value::Bool(cx.info.flags.waits()))),
-    field("evt.is_syslog", |cx, _, _| {
+    field("evt.is_wait", Kind::Bool, |cx, _, _| Some(Value::Bool(cx.info.flags.waits()))),
+    field("evt.is_syslog", Kind::Bool, |cx, _, _| {
         let to_log = || cx.fd().is_some_and(|fd| contains(&fd.name, b"/dev/log"));
         Some(Value::Bool(cx.info.flags.writes_to_fd() && to_log()))
     }),
-    field("evt.source", |_, _, _| Some(Value::Text(b"syscall"))),
-    field("evt.is_async", |cx, _, _| Some(Value::Bool(cx.info.category.is_meta()))),
-    field("evt.asynctype", |cx, _, _| cx.info.category.is_meta().then(|| Value::Text(type_name(cx)))),
-    field("evt.hostname", |cx, _, _| {
+    field("evt.source", Kind::Text, |_, _, _| Some(Value::Text(b"syscall"))),
+    field("evt.is_async", Kind::Bool, |cx, _, _| Some(Value::Bool(cx.info.category.is_meta()))),
+    field("evt.asynctype", Kind::Text, |cx, _, _| cx.info.category.is_meta().then(|| Value::Text(type_name(cx)))),
+    field("evt.hostname", Kind::Text, |cx, _, _| {
         let name = cx.engine.machine()?.host();
         (!name.is_empty()).then_some(Value::Text(name))
     }),
-    field("evt.count", |_, _, _| Some(Value::Unsigned(1))),
-    field("evt.count.exit", |cx, _, _| (!cx.info.is_enter()).then_some(Value::Unsigned(1))),
-    field("evt.count.error", |cx, _, _| errors(cx)),
-    field("evt.count.error.file", |cx, _, _| errors(cx).filter(|_| about_files(cx))),
-    field("evt.count.error.net", |cx, _, _| errors(cx).filter(|_| about_net(cx))),
-    field("evt.count.error.memory", |cx, _, _| errors(cx).filter(|_| about_memory(cx))),
-    field("evt.count.error.other", |cx, _, _| {
+    field("evt.count", Kind::Uint32, |_, _, _| Some(Value::Unsigned(1))),
+    field("evt.count.exit", Kind::Uint32, |cx, _, _| (!cx.info.is_enter()).then_some(Value::Unsigned(1))),
+    field("evt.count.error", Kind::Uint32, |cx, _, _| errors(cx)),
+    field("evt.count.error.file", Kind::Uint32, |cx, _, _| errors(cx).filter(|_| about_files(cx))),
+    field("evt.count.error.net", Kind::Uint32, |cx, _, _| errors(cx).filter(|_| about_net(cx))),
+    field("evt.count.error.memory", Kind::Uint32, |cx, _, _| errors(cx).filter(|_| about_memory(cx))),
+    field("evt.count.error.other", Kind::Uint32, |cx, _, _| {
         // A call on an fd is told by the fd alone, even one of the memory category.
         let told = about_files(cx) || about_net(cx) || (cx.fd().is_none() && about_memory(cx));
         errors(cx).filter(|_| !told)
     }),
-    field("evt.is_open_read", |cx, _, _| Some(Value::Bool(open_flags(cx) & O_RDONLY != 0))),
-    field("evt.is_open_exec", |cx, _, _| Some(Value::Bool(opens_executable(cx)))),
-    field("evt.is_open_create", |cx, _, _| {
+    field("evt.is_open_read", Kind::Bool, |cx, _, _| Some(Value::Bool(open_flags(cx) & O_RDONLY != 0))),
+    field("evt.is_open_exec", Kind::Bool, |cx, _, _| Some(Value::Bool(opens_executable(cx)))),
+    field("evt.is_open_create", Kind::Bool, |cx, _, _| {
         let flags = open_flags(cx);
         let unnamed = flags & O_TMPFILE == O_TMPFILE && cx.bound.res.is_some_and(|res| res >= 0);
         Some(Value::Bool(flags & O_F_CREATED != 0 || unnamed))
     }),
-    field("evt.is_open_write", |cx, _, _| Some(Value::Bool(open_flags(cx) & O_WRONLY != 0))),
+    field("evt.is_open_write", Kind::Bool, |cx, _, _| Some(Value::Bool(open_flags(cx) & O_WRONLY != 0))),
 ];
 
 const READS: u16 = EventFlags::READS_FROM_FD;

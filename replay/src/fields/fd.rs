@@ -1,16 +1,16 @@
 //! `fd.*`: the fd that an event makes, uses or closes.
 
-use super::{Arg, Field, Takes, Value, field};
+use super::{Arg, Field, Kind, Takes, Traits, Value, field};
 use crate::Context;
 use crate::engine::{Fd, FdKind, Socket};
 use crate::text::{self, Sink, numbers};
 use scapkit_format::value;
 
 pub(super) const FIELDS: &[Field] = &[
-    field("fd.num", |cx, _, _| cx.bound.fd.map(Value::Signed)),
-    field("fd.name", name).colour("35"),
-    field("fd.nameraw", raw_name),
-    field("fd.types", |cx, arg, _| {
+    field("fd.num", Kind::Int64, |cx, _, _| cx.bound.fd.map(Value::Signed)),
+    field("fd.name", Kind::Text, name).colour("35"),
+    field("fd.nameraw", Kind::Text, raw_name),
+    field("fd.types", Kind::Text, |cx, arg, _| {
         cx.bound.fd?;
         let tid = cx.thread()?.tid;
         let bit = |fd: &Fd| TYPES.iter().position(|t| *t == type_name(fd.kind)).map_or(0, |at| 1 << at);
@@ -20,29 +20,30 @@ pub(super) const FIELDS: &[Field] = &[
         };
         (set != 0).then_some(Value::Names(TYPES, set))
     })
-    .takes(Takes::Index),
-    field("fd.type", |cx, _, _| fd(cx, |fd| Value::Text(type_name(fd.kind).as_bytes()))),
-    field("fd.typechar", |cx, _, _| {
+    .takes(Takes::Index)
+    .traits(Traits::LIST.and(Traits::NO_RHS)),
+    field("fd.type", Kind::Text, |cx, _, _| fd(cx, |fd| Value::Text(type_name(fd.kind).as_bytes()))),
+    field("fd.typechar", Kind::Text, |cx, _, _| {
         cx.bound.fd?;
         Some(Value::Text(char_text(cx.fd().map_or_else(|| guessed_char(cx), |fd| text::type_char(fd.kind)))))
     }),
-    field("fd.directory", directory),
-    field("fd.filename", |cx, _, _| {
+    field("fd.directory", Kind::Text, directory),
+    field("fd.filename", Kind::Text, |cx, _, _| {
         let fd = cx.fd().filter(|fd| matches!(fd.kind, FdKind::File | FdKind::FileV2))?;
         Some(Value::Text(match fd.name.iter().rposition(|b| *b == b'/') {
             Some(slash) => fd.name.get(slash.saturating_add(1)..).unwrap_or_default(),
             None => b"/",
         }))
     }),
-    field("fd.cip", |cx, _, _| with_role(cx).and_then(|fd| ends(fd).map(|(source, _)| ip(source)))),
-    field("fd.cport", |cx, _, _| with_role(cx).and_then(|fd| ends(fd).map(|(source, _)| port(source)))),
-    field("fd.sip", |cx, _, _| with_role(cx).and_then(server).map(ip)),
-    field("fd.sport", |cx, _, _| {
+    field("fd.cip", Kind::Ip, |cx, _, _| with_role(cx).and_then(|fd| ends(fd).map(|(source, _)| ip(source)))),
+    field("fd.cport", Kind::Port, |cx, _, _| with_role(cx).and_then(|fd| ends(fd).map(|(source, _)| port(source)))),
+    field("fd.sip", Kind::Ip, |cx, _, _| with_role(cx).and_then(server).map(ip)),
+    field("fd.sport", Kind::Port, |cx, _, _| {
         let fd = cx.fd()?;
         let server = server(fd)?;
         (ends(fd).is_none() || !fd.has_no_role()).then(|| port(server))
     }),
-    field("fd.l4proto", |cx, _, _| {
+    field("fd.l4proto", Kind::Text, |cx, _, _| {
         fd(cx, |fd| {
             Value::Text(match fd.protocol() {
                 2 => b"tcp",
@@ -53,26 +54,26 @@ pub(super) const FIELDS: &[Field] = &[
             })
         })
     }),
-    field("fd.sockfamily", |cx, _, _| match cx.fd()?.kind {
+    field("fd.sockfamily", Kind::Text, |cx, _, _| match cx.fd()?.kind {
         kind if is_ip(kind) => Some(Value::Text(b"ip")),
         FdKind::Unix => Some(Value::Text(b"unix")),
         _ => None,
     }),
-    field("fd.connected", |cx, _, _| fd(cx, |fd| Value::Bool(fd.flags & Fd::CONNECTED != 0))),
-    field("fd.is_upper_layer", |cx, _, _| fd(cx, |fd| Value::Bool(fd.flags & Fd::UPPER_LAYER != 0))),
-    field("fd.is_lower_layer", |cx, _, _| fd(cx, |fd| Value::Bool(fd.flags & Fd::LOWER_LAYER != 0))),
-    field("fd.uid", |cx, _, sink| {
+    field("fd.connected", Kind::Bool, |cx, _, _| fd(cx, |fd| Value::Bool(fd.flags & Fd::CONNECTED != 0))),
+    field("fd.is_upper_layer", Kind::Bool, |cx, _, _| fd(cx, |fd| Value::Bool(fd.flags & Fd::UPPER_LAYER != 0))),
+    field("fd.is_lower_layer", Kind::Bool, |cx, _, _| fd(cx, |fd| Value::Bool(fd.flags & Fd::LOWER_LAYER != 0))),
+    field("fd.uid", Kind::Text, |cx, _, sink| {
         let fd = cx.bound.fd?;
         numbers::signed(sink.out, cx.event.tid);
         numbers::signed(sink.out, fd);
         Some(Value::Written)
     }),
-    field("fd.dev", |cx, _, _| fd(cx, |fd| Value::Hex(u64::from(fd.dev)))),
-    field("fd.dev.major", |cx, _, _| fd(cx, |fd| Value::Unsigned(u64::from((fd.dev & 0xFFF00) >> 8)))),
-    field("fd.dev.minor", |cx, _, _| {
+    field("fd.dev", Kind::Int32, |cx, _, _| fd(cx, |fd| Value::Hex(u64::from(fd.dev)))),
+    field("fd.dev.major", Kind::Int32, |cx, _, _| fd(cx, |fd| Value::Unsigned(u64::from((fd.dev & 0xFFF00) >> 8)))),
+    field("fd.dev.minor", Kind::Int32, |cx, _, _| {
         fd(cx, |fd| Value::Unsigned(u64::from((fd.dev & 0xFF) | ((fd.dev >> 12) & 0xFFF00))))
     }),
-    field("fd.ino", |cx, _, _| fd(cx, |fd| Value::Signed(fd.ino.cast_signed()))),
+    field("fd.ino", Kind::Int64, |cx, _, _| fd(cx, |fd| Value::Signed(fd.ino.cast_signed()))),
 ];
 
 fn fd<'v>(cx: &Context<'v>, get: fn(&'v Fd) -> Value<'v>) -> Option<Value<'v>> {

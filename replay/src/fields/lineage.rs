@@ -1,51 +1,61 @@
 //! `proc.a*`, `proc.p*` and the leaders of groups and sessions: threads that are reached from the
 //! event's thread.
 
-use super::{Arg, Field, Takes, Value, field};
+use super::{Arg, Field, Kind, Takes, Traits, Value, field};
 use crate::Context;
 use crate::engine::{Engine, Thread};
 use crate::text::Sink;
 
+/// Without an index a comparison asks every ancestor.
+const COMPARED_EACH: Traits = Traits::NO_RHS.and(Traits::NO_TRANSFORMER);
+
 pub(super) const FIELDS: &[Field] = &[
-    field("proc.aname", |cx, arg, sink| each(cx, arg, sink, |t, out| out.extend_from_slice(&t.comm)))
-        .takes(Takes::Index),
-    field("proc.aexe", |cx, arg, sink| each(cx, arg, sink, |t, out| out.extend_from_slice(&t.exe))).takes(Takes::Index),
-    field("proc.aexepath", |cx, arg, sink| each(cx, arg, sink, |t, out| out.extend_from_slice(&t.exepath)))
-        .takes(Takes::Index),
-    field("proc.aargs", |cx, arg, sink| each(cx, arg, sink, arguments)).takes(Takes::Index),
-    field("proc.acmdline", |cx, arg, sink| each(cx, arg, sink, command_line)).takes(Takes::Index),
-    field("proc.apid", |cx, arg, _| {
+    field("proc.aname", Kind::Text, |cx, arg, sink| each(cx, arg, sink, |t, out| out.extend_from_slice(&t.comm)))
+        .takes(Takes::Index)
+        .traits(COMPARED_EACH),
+    field("proc.aexe", Kind::Text, |cx, arg, sink| each(cx, arg, sink, |t, out| out.extend_from_slice(&t.exe)))
+        .takes(Takes::Index)
+        .traits(COMPARED_EACH),
+    field("proc.aexepath", Kind::Text, |cx, arg, sink| each(cx, arg, sink, |t, out| out.extend_from_slice(&t.exepath)))
+        .takes(Takes::Index)
+        .traits(COMPARED_EACH),
+    field("proc.aargs", Kind::Text, |cx, arg, sink| each(cx, arg, sink, arguments)).takes(Takes::Index),
+    field("proc.acmdline", Kind::Text, |cx, arg, sink| each(cx, arg, sink, command_line))
+        .takes(Takes::Index)
+        .traits(COMPARED_EACH),
+    field("proc.apid", Kind::Int64, |cx, arg, _| {
         let t = match *arg {
             Arg::Index(n) => ancestor(cx, n)?,
             _ => cx.thread()?,
         };
         Some(Value::Signed(t.pid))
     })
-    .takes(Takes::Index),
-    field("proc.ppid", |cx, _, _| ancestor(cx, 1).map(|p| Value::Signed(p.pid))),
-    field("proc.pname", |cx, _, _| ancestor(cx, 1).map(|p| Value::Text(&p.comm))),
-    field("proc.pexe", |cx, _, _| ancestor(cx, 1).map(|p| Value::Text(&p.exe))),
-    field("proc.pexepath", |cx, _, _| ancestor(cx, 1).map(|p| Value::Text(&p.exepath))),
-    field("proc.pcmdline", |cx, _, sink| {
+    .takes(Takes::Index)
+    .traits(COMPARED_EACH),
+    field("proc.ppid", Kind::Int64, |cx, _, _| ancestor(cx, 1).map(|p| Value::Signed(p.pid))),
+    field("proc.pname", Kind::Text, |cx, _, _| ancestor(cx, 1).map(|p| Value::Text(&p.comm))),
+    field("proc.pexe", Kind::Text, |cx, _, _| ancestor(cx, 1).map(|p| Value::Text(&p.exe))),
+    field("proc.pexepath", Kind::Text, |cx, _, _| ancestor(cx, 1).map(|p| Value::Text(&p.exepath))),
+    field("proc.pcmdline", Kind::Text, |cx, _, sink| {
         command_line(ancestor(cx, 1)?, sink.out);
         Some(Value::Written)
     }),
-    field("proc.pvpid", |cx, _, _| parent(cx).map(|p| Value::Signed(p.vpid))),
-    field("proc.ppid.ts", |cx, _, _| parent(cx).map(|p| Value::Unsigned(p.clone_ts))),
-    field("proc.loginshellid", |cx, _, _| {
+    field("proc.pvpid", Kind::Int64, |cx, _, _| parent(cx).map(|p| Value::Signed(p.vpid))),
+    field("proc.ppid.ts", Kind::RelTime, |cx, _, _| parent(cx).map(|p| Value::Unsigned(p.clone_ts))),
+    field("proc.loginshellid", Kind::Int64, |cx, _, _| {
         let main = cx.engine.main_thread(cx.thread()?.tid)?;
         let line = std::iter::once(main).chain(Ancestors::of(cx.engine, main));
         line.filter(|t| t.comm.ends_with(b"sh")).last().map(|t| Value::Signed(t.pid))
     }),
-    field("proc.sname", |cx, _, _| leader(cx, &SESSION, |t| &t.comm)),
-    field("proc.sid.exe", |cx, _, _| leader(cx, &SESSION, |t| &t.exe)),
-    field("proc.sid.exepath", |cx, _, _| leader(cx, &SESSION, |t| &t.exepath)),
-    field("proc.vpgid.name", |cx, _, _| leader(cx, &GROUP, |t| &t.comm)),
-    field("proc.vpgid.exe", |cx, _, _| leader(cx, &GROUP, |t| &t.exe)),
-    field("proc.vpgid.exepath", |cx, _, _| leader(cx, &GROUP, |t| &t.exepath)),
-    field("proc.pgid.name", |cx, _, _| leader(cx, &HOST_GROUP, |t| &t.comm)),
-    field("proc.pgid.exe", |cx, _, _| leader(cx, &HOST_GROUP, |t| &t.exe)),
-    field("proc.pgid.exepath", |cx, _, _| leader(cx, &HOST_GROUP, |t| &t.exepath)),
+    field("proc.sname", Kind::Text, |cx, _, _| leader(cx, &SESSION, |t| &t.comm)),
+    field("proc.sid.exe", Kind::Text, |cx, _, _| leader(cx, &SESSION, |t| &t.exe)),
+    field("proc.sid.exepath", Kind::Text, |cx, _, _| leader(cx, &SESSION, |t| &t.exepath)),
+    field("proc.vpgid.name", Kind::Text, |cx, _, _| leader(cx, &GROUP, |t| &t.comm)),
+    field("proc.vpgid.exe", Kind::Text, |cx, _, _| leader(cx, &GROUP, |t| &t.exe)),
+    field("proc.vpgid.exepath", Kind::Text, |cx, _, _| leader(cx, &GROUP, |t| &t.exepath)),
+    field("proc.pgid.name", Kind::Text, |cx, _, _| leader(cx, &HOST_GROUP, |t| &t.comm)),
+    field("proc.pgid.exe", Kind::Text, |cx, _, _| leader(cx, &HOST_GROUP, |t| &t.exe)),
+    field("proc.pgid.exepath", Kind::Text, |cx, _, _| leader(cx, &HOST_GROUP, |t| &t.exepath)),
 ];
 
 /// The n-th ancestor process: from a main thread to its parent's main thread. 0 is the event's own.

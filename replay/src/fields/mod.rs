@@ -4,11 +4,15 @@
 //! does not compute yet are in [`pending`]; asking for one is an error of its own.
 
 mod event;
-mod fd;
-mod lineage;
+pub(crate) mod fd;
+mod kind;
+pub(crate) mod lineage;
 pub mod pending;
 mod process;
+mod sides;
 mod user;
+
+pub use kind::{Kind, Traits};
 
 use crate::Context;
 use crate::text::time::{TimeStyle, time};
@@ -18,6 +22,10 @@ use crate::text::{Sink, Style, escape, numbers, sockets};
 pub struct Field {
     /// Its name.
     pub name: &'static str,
+    /// Type of its value: what it can be compared with.
+    pub kind: Kind,
+    /// What may be done with it.
+    pub traits: Traits,
     /// What may stand after the name.
     pub takes: Takes,
     /// Colour on a terminal: parameters of the SGR sequence, or empty.
@@ -40,6 +48,8 @@ pub enum Takes {
     ArgumentName,
     /// `[N]`, optional.
     Index,
+    /// `[T]`, required: ns since the epoch.
+    Time,
 }
 
 /// What stood after a field's name.
@@ -88,11 +98,11 @@ pub enum Value<'v> {
 
 /// All fields that are computed.
 pub fn all() -> impl Iterator<Item = &'static Field> {
-    [event::FIELDS, process::FIELDS, lineage::FIELDS, user::FIELDS, fd::FIELDS].into_iter().flatten()
+    [event::FIELDS, process::FIELDS, lineage::FIELDS, user::FIELDS, fd::FIELDS, sides::FIELDS].into_iter().flatten()
 }
 
-const fn field(name: &'static str, get: Get) -> Field {
-    Field { name, takes: Takes::Nothing, colour: "", get }
+const fn field(name: &'static str, kind: Kind, get: Get) -> Field {
+    Field { name, kind, traits: Traits::NONE, takes: Takes::Nothing, colour: "", get }
 }
 
 impl Field {
@@ -101,9 +111,20 @@ impl Field {
         self
     }
 
+    const fn traits(mut self, traits: Traits) -> Self {
+        self.traits = traits;
+        self
+    }
+
     const fn colour(mut self, colour: &'static str) -> Self {
         self.colour = colour;
         self
+    }
+
+    /// Its value, or `None` when the event has none. Text may be appended to the sink: see [`Value`].
+    #[inline]
+    pub(crate) fn value<'v>(&self, cx: &Context<'v>, arg: &Arg, sink: &mut Sink<'_>) -> Option<Value<'v>> {
+        (self.get)(cx, arg, sink)
     }
 
     /// Appends the value as text. False, with nothing appended, when the event has none.
@@ -212,8 +233,6 @@ pub enum Refused {
     Unknown,
     /// The field exists, but this version does not compute it.
     NotAvailable(&'static str),
-    /// The field has no value to show, it can only be compared.
-    FilterOnly(&'static str),
     /// The field's argument is missing or wrong; what was expected.
     Argument(&'static str, &'static str),
 }
@@ -229,11 +248,7 @@ pub fn parse_prefix(text: &str) -> Result<Named, Refused> {
         let fits = |n: &&&'static str| n.len() > length && text.starts_with(**n);
         names.iter().filter(fits).max_by_key(|n| n.len()).copied()
     };
-    let (waiting, filter) = (longer(pending::NAMES), longer(pending::FILTER_ONLY));
-    if let Some(name) = filter.filter(|f| waiting.is_none_or(|w| w.len() < f.len())) {
-        return Err(Refused::FilterOnly(name));
-    }
-    if let Some(name) = waiting {
+    if let Some(name) = longer(pending::NAMES) {
         return Err(Refused::NotAvailable(name));
     }
     let field = field.ok_or(Refused::Unknown)?;
@@ -250,6 +265,10 @@ impl Field {
                 Some((n, used)) => Ok((Arg::Index(n), used)),
                 None if rest.starts_with('[') => Err(Refused::Argument(self.name, "a number in brackets")),
                 None => Ok((Arg::None, 0)),
+            },
+            Takes::Time => match index(rest) {
+                Some((n, used)) => Ok((Arg::Index(n), used)),
+                None => Err(Refused::Argument(self.name, "a time in brackets, ns since the epoch")),
             },
             Takes::Argument | Takes::ArgumentName => {
                 if let Some((n, used)) = index(rest)

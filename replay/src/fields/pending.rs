@@ -1,4 +1,4 @@
-//! Names of the field reference that are not computed, or not to be shown.
+//! Names of the field reference that are not computed.
 
 /// Not computed yet. To add one: take it off this list and put a row in the table of its class.
 pub const NAMES: &[&str] = &[
@@ -183,7 +183,3 @@ pub const NAMES: &[&str] = &[
     "marathon.group.name",
     "marathon.group.id",
 ];
-
-/// These can be compared, but have no value to show.
-pub const FILTER_ONLY: &[&str] =
-    &["evt.around", "fd.ip", "fd.port", "fd.proto", "fd.net", "fd.cnet", "fd.snet", "fd.lnet", "fd.rnet"];

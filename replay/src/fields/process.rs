@@ -3,100 +3,107 @@
 
 use super::fd::type_name;
 use super::lineage::{command_line, spaced};
-use super::{Arg, Field, Takes, Value, field};
+use super::{Arg, Field, Kind, Takes, Value, field};
 use crate::Context;
 use crate::engine::{Fd, Thread};
 use crate::text::{Sink, numbers};
 
 pub(super) const FIELDS: &[Field] = &[
-    field("thread.tid", |cx, _, _| (cx.event.tid >= -1).then_some(Value::Signed(cx.event.tid))).colour("36"),
-    field("thread.vtid", |cx, _, _| thread(cx, |t| Value::Signed(t.vtid)).filter(known)),
-    field("thread.ismain", |cx, _, _| thread(cx, |t| Value::Bool(t.tid == t.pid))),
-    field("thread.pfmajor", |cx, _, _| thread(cx, |t| Value::Unsigned(t.pfmajor))),
-    field("thread.pfminor", |cx, _, _| thread(cx, |t| Value::Unsigned(t.pfminor))),
-    field("thread.nametid", |cx, _, sink| {
+    field("thread.tid", Kind::Int64, |cx, _, _| (cx.event.tid >= -1).then_some(Value::Signed(cx.event.tid)))
+        .colour("36"),
+    field("thread.vtid", Kind::Int64, |cx, _, _| thread(cx, |t| Value::Signed(t.vtid)).filter(known)),
+    field("thread.ismain", Kind::Bool, |cx, _, _| thread(cx, |t| Value::Bool(t.tid == t.pid))),
+    field("thread.pfmajor", Kind::Uint64, |cx, _, _| thread(cx, |t| Value::Unsigned(t.pfmajor))),
+    field("thread.pfminor", Kind::Uint64, |cx, _, _| thread(cx, |t| Value::Unsigned(t.pfminor))),
+    field("thread.nametid", Kind::Text, |cx, _, sink| {
         let t = cx.thread()?;
         sink.out.extend_from_slice(&t.comm);
         numbers::signed(sink.out, t.tid);
         Some(Value::Written)
     }),
-    field("thread.cgroups", |cx, _, sink| {
+    field("thread.cgroups", Kind::Text, |cx, _, sink| {
         let t = cx.thread()?;
         spaced(&t.cgroups, sink.out);
         (!t.cgroups.is_empty()).then_some(Value::Written)
     }),
-    field("proc.name", |cx, _, _| thread(cx, |t| Value::Text(&t.comm))).colour("01;32"),
-    field("proc.exe", |cx, _, _| thread(cx, |t| Value::Text(&t.exe))),
-    field("proc.exepath", |cx, _, _| thread(cx, |t| Value::Text(&t.exepath))),
-    field("proc.args", arguments).takes(Takes::Index),
-    field("proc.cmdline", |cx, _, sink| {
+    field("proc.name", Kind::Text, |cx, _, _| thread(cx, |t| Value::Text(&t.comm))).colour("01;32"),
+    field("proc.exe", Kind::Text, |cx, _, _| thread(cx, |t| Value::Text(&t.exe))),
+    field("proc.exepath", Kind::Text, |cx, _, _| thread(cx, |t| Value::Text(&t.exepath))),
+    field("proc.args", Kind::Text, arguments).takes(Takes::Index),
+    field("proc.cmdline", Kind::Text, |cx, _, sink| {
         command_line(cx.thread()?, sink.out);
         Some(Value::Written)
     }),
-    field("proc.exeline", |cx, _, sink| {
+    field("proc.exeline", Kind::Text, |cx, _, sink| {
         let t = cx.thread()?;
         sink.out.extend_from_slice(&t.exe);
         sink.out.push(b' ');
         spaced(&t.args, sink.out);
         Some(Value::Written)
     }),
-    field("proc.cmdnargs", |cx, _, _| thread(cx, |t| Value::Unsigned(items(&t.args).count() as u64))),
-    field("proc.cmdlenargs", |cx, _, _| thread(cx, |t| Value::Unsigned(items(&t.args).map(|a| a.len() as u64).sum()))),
-    field("proc.cwd", |cx, _, _| {
+    field("proc.cmdnargs", Kind::Uint64, |cx, _, _| thread(cx, |t| Value::Unsigned(items(&t.args).count() as u64))),
+    field("proc.cmdlenargs", Kind::Uint64, |cx, _, _| {
+        thread(cx, |t| Value::Unsigned(items(&t.args).map(|a| a.len() as u64).sum()))
+    }),
+    field("proc.cwd", Kind::Text, |cx, _, _| {
         cx.thread()?;
         cx.engine.cwd(cx.bound.tid).map(Value::Text)
     }),
-    field("proc.tty", |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.tty)))),
-    field("proc.pid", |cx, _, _| thread(cx, |t| Value::Signed(t.pid))).colour("01;36"),
-    field("proc.vpid", |cx, _, _| thread(cx, |t| Value::Signed(t.vpid)).filter(known)),
-    field("proc.sid", |cx, _, _| thread(cx, |t| Value::Signed(t.sid))),
-    field("proc.vpgid", |cx, _, _| thread(cx, |t| Value::Signed(t.vpgid))),
-    field("proc.pgid", |cx, _, _| thread(cx, |t| Value::Signed(t.pgid))),
-    field("proc.duration", |cx, _, _| {
+    field("proc.tty", Kind::Uint32, |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.tty)))),
+    field("proc.pid", Kind::Int64, |cx, _, _| thread(cx, |t| Value::Signed(t.pid))).colour("01;36"),
+    field("proc.vpid", Kind::Int64, |cx, _, _| thread(cx, |t| Value::Signed(t.vpid)).filter(known)),
+    field("proc.sid", Kind::Int64, |cx, _, _| thread(cx, |t| Value::Signed(t.sid))),
+    field("proc.vpgid", Kind::Int64, |cx, _, _| thread(cx, |t| Value::Signed(t.vpgid))),
+    field("proc.pgid", Kind::Int64, |cx, _, _| thread(cx, |t| Value::Signed(t.pgid))),
+    field("proc.duration", Kind::RelTime, |cx, _, _| {
         let t = cx.thread().filter(|t| t.clone_ts != 0)?;
         Some(Value::Unsigned(cx.event.ts.wrapping_sub(t.clone_ts)))
     }),
-    field("proc.pid.ts", |cx, _, _| cx.thread().filter(|t| t.clone_ts != 0).map(|t| Value::Unsigned(t.clone_ts))),
-    field("proc.is_exe_writable", |cx, _, _| thread(cx, |t| Value::Bool(t.exe_writable))),
-    field("proc.is_exe_upper_layer", |cx, _, _| thread(cx, |t| Value::Bool(t.exe_upper_layer))),
-    field("proc.is_exe_lower_layer", |cx, _, _| thread(cx, |t| Value::Bool(t.exe_lower_layer))),
-    field("proc.is_exe_from_memfd", |cx, _, _| thread(cx, |t| Value::Bool(t.exe_from_memfd))),
-    field("proc.is_sid_leader", |cx, _, _| thread(cx, |t| Value::Bool(t.sid == t.vpid))),
-    field("proc.is_vpgid_leader", |cx, _, _| thread(cx, |t| Value::Bool(t.vpgid == t.vpid))),
-    field("proc.is_pgid_leader", |cx, _, _| thread(cx, |t| Value::Bool(t.pgid == t.pid))),
-    field("proc.fdlimit", |cx, _, _| thread(cx, |t| Value::Signed(t.fdlimit))),
-    field("proc.fdopencount", |cx, _, _| open_fds(cx).map(Value::Unsigned)),
-    field("proc.fdusage", |cx, _, _| {
+    field("proc.pid.ts", Kind::RelTime, |cx, _, _| {
+        cx.thread().filter(|t| t.clone_ts != 0).map(|t| Value::Unsigned(t.clone_ts))
+    }),
+    field("proc.is_exe_writable", Kind::Bool, |cx, _, _| thread(cx, |t| Value::Bool(t.exe_writable))),
+    field("proc.is_exe_upper_layer", Kind::Bool, |cx, _, _| thread(cx, |t| Value::Bool(t.exe_upper_layer))),
+    field("proc.is_exe_lower_layer", Kind::Bool, |cx, _, _| thread(cx, |t| Value::Bool(t.exe_lower_layer))),
+    field("proc.is_exe_from_memfd", Kind::Bool, |cx, _, _| thread(cx, |t| Value::Bool(t.exe_from_memfd))),
+    field("proc.is_sid_leader", Kind::Bool, |cx, _, _| thread(cx, |t| Value::Bool(t.sid == t.vpid))),
+    field("proc.is_vpgid_leader", Kind::Bool, |cx, _, _| thread(cx, |t| Value::Bool(t.vpgid == t.vpid))),
+    field("proc.is_pgid_leader", Kind::Bool, |cx, _, _| thread(cx, |t| Value::Bool(t.pgid == t.pid))),
+    field("proc.fdlimit", Kind::Int64, |cx, _, _| thread(cx, |t| Value::Signed(t.fdlimit))),
+    field("proc.fdopencount", Kind::Uint64, |cx, _, _| open_fds(cx).map(Value::Unsigned)),
+    field("proc.fdusage", Kind::Double, |cx, _, _| {
         let (open, limit) = (open_fds(cx)?, cx.thread()?.fdlimit);
         Some(Value::Double(if limit > 0 { (open as f64 * 100.0 / limit as f64).min(100.0) } else { 0.0 }))
     }),
-    field("proc.stdin.type", |cx, _, _| standard(cx, 0).map(kind)),
-    field("proc.stdin.name", |cx, _, _| standard(cx, 0).map(|fd| Value::Text(&fd.name))),
-    field("proc.stdout.type", |cx, _, _| standard(cx, 1).map(kind)),
-    field("proc.stdout.name", |cx, _, _| standard(cx, 1).map(|fd| Value::Text(&fd.name))),
-    field("proc.stderr.type", |cx, _, _| standard(cx, 2).map(kind)),
-    field("proc.stderr.name", |cx, _, _| standard(cx, 2).map(|fd| Value::Text(&fd.name))),
-    field("proc.exe_ino", |cx, _, _| nonzero(cx, |t| t.exe_ino)),
-    field("proc.exe_ino.ctime", |cx, _, _| nonzero(cx, |t| t.exe_ino_ctime)),
-    field("proc.exe_ino.mtime", |cx, _, _| nonzero(cx, |t| t.exe_ino_mtime)),
-    field("proc.pidns_init_start_ts", |cx, _, _| nonzero(cx, |t| t.pidns_init_start_ts)),
-    field("proc.nthreads", |cx, _, _| cx.thread().map(|t| Value::Unsigned(u64::from(cx.engine.alive_threads(t.pid))))),
-    field("proc.nchilds", |cx, _, _| {
+    field("proc.stdin.type", Kind::Text, |cx, _, _| standard(cx, 0).map(kind)),
+    field("proc.stdin.name", Kind::Text, |cx, _, _| standard(cx, 0).map(|fd| Value::Text(&fd.name))),
+    field("proc.stdout.type", Kind::Text, |cx, _, _| standard(cx, 1).map(kind)),
+    field("proc.stdout.name", Kind::Text, |cx, _, _| standard(cx, 1).map(|fd| Value::Text(&fd.name))),
+    field("proc.stderr.type", Kind::Text, |cx, _, _| standard(cx, 2).map(kind)),
+    field("proc.stderr.name", Kind::Text, |cx, _, _| standard(cx, 2).map(|fd| Value::Text(&fd.name))),
+    field("proc.exe_ino", Kind::Int64, |cx, _, _| nonzero(cx, |t| t.exe_ino)),
+    field("proc.exe_ino.ctime", Kind::AbsTime, |cx, _, _| nonzero(cx, |t| t.exe_ino_ctime)),
+    field("proc.exe_ino.mtime", Kind::AbsTime, |cx, _, _| nonzero(cx, |t| t.exe_ino_mtime)),
+    field("proc.pidns_init_start_ts", Kind::Uint64, |cx, _, _| nonzero(cx, |t| t.pidns_init_start_ts)),
+    field("proc.nthreads", Kind::Uint64, |cx, _, _| {
+        cx.thread().map(|t| Value::Unsigned(u64::from(cx.engine.alive_threads(t.pid))))
+    }),
+    field("proc.nchilds", Kind::Uint64, |cx, _, _| {
         let t = cx.thread()?;
         let alive = cx.engine.alive_threads(t.pid);
         let leads = cx.engine.main_thread(t.tid).is_some_and(|main| main.flags & CLOSED == 0);
         Some(Value::Unsigned(u64::from(alive.saturating_sub(u32::from(leads)))))
     }),
-    field("thread.vmsize", |cx, _, _| of_main(cx, |t| t.vmsize_kb, 1)),
-    field("thread.vmsize.b", |cx, _, _| of_main(cx, |t| t.vmsize_kb, 1024)),
-    field("thread.vmrss", |cx, _, _| of_main(cx, |t| t.vmrss_kb, 1)),
-    field("thread.vmrss.b", |cx, _, _| of_main(cx, |t| t.vmrss_kb, 1024)),
-    field("thread.cap_permitted", |cx, _, sink| capabilities(sink, cx.thread()?.cap_permitted)),
-    field("thread.cap_inheritable", |cx, _, sink| capabilities(sink, cx.thread()?.cap_inheritable)),
-    field("thread.cap_effective", |cx, _, sink| capabilities(sink, cx.thread()?.cap_effective)),
-    field("proc.vmsize", |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.vmsize_kb)))),
-    field("proc.vmrss", |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.vmrss_kb)))),
-    field("proc.vmswap", |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.vmswap_kb)))),
+    field("thread.vmsize", Kind::Uint64, |cx, _, _| of_main(cx, |t| t.vmsize_kb, 1)),
+    field("thread.vmsize.b", Kind::Uint64, |cx, _, _| of_main(cx, |t| t.vmsize_kb, 1024)),
+    field("thread.vmrss", Kind::Uint64, |cx, _, _| of_main(cx, |t| t.vmrss_kb, 1)),
+    field("thread.vmrss.b", Kind::Uint64, |cx, _, _| of_main(cx, |t| t.vmrss_kb, 1024)),
+    field("thread.cap_permitted", Kind::Text, |cx, _, sink| capabilities(sink, cx.thread()?.cap_permitted)),
+    field("thread.cap_inheritable", Kind::Text, |cx, _, sink| capabilities(sink, cx.thread()?.cap_inheritable)),
+    field("thread.cap_effective", Kind::Text, |cx, _, sink| capabilities(sink, cx.thread()?.cap_effective)),
+    field("proc.vmsize", Kind::Uint64, |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.vmsize_kb)))),
+    field("proc.vmrss", Kind::Uint64, |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.vmrss_kb)))),
+    field("proc.vmswap", Kind::Uint64, |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.vmswap_kb)))),
 ];
 
 /// Flag of threads that have exited.

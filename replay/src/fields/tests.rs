@@ -3,11 +3,7 @@ use std::collections::BTreeSet;
 
 #[test]
 fn names_are_known_once() {
-    let names: Vec<&str> = all()
-        .map(|f| f.name)
-        .chain(pending::NAMES.iter().copied())
-        .chain(pending::FILTER_ONLY.iter().copied())
-        .collect();
+    let names: Vec<&str> = all().map(|f| f.name).chain(pending::NAMES.iter().copied()).collect();
     let set: BTreeSet<&str> = names.iter().copied().collect();
     assert_eq!(set.len(), names.len());
     assert_eq!(set.len(), 359);
@@ -30,10 +26,21 @@ fn names_are_known_once() {
         let row = reference.iter().find(|r| r["name"] == field.name).unwrap();
         let wanted = match field.takes {
             Takes::Nothing => serde_json::Value::Null,
-            Takes::Argument | Takes::ArgumentName => "required".into(),
+            Takes::Argument | Takes::ArgumentName | Takes::Time => "required".into(),
             Takes::Index => "allowed".into(),
         };
         assert_eq!(row["arg"], wanted, "{field:?}");
+        assert_eq!(row["type"], field.kind.upstream_name(), "{field:?}");
+        for (column, wanted) in [
+            ("is_list", field.traits.has(Traits::LIST)),
+            ("filter_only", field.traits.has(Traits::FILTER_ONLY)),
+            ("print_only", field.traits.has(Traits::PRINT_ONLY)),
+            ("deprecated", field.traits.has(Traits::DEPRECATED)),
+            ("transformers_allowed", !field.traits.has(Traits::NO_TRANSFORMER)),
+            ("usable_as_rhs_field", !field.traits.has(Traits::NO_RHS)),
+        ] {
+            assert_eq!(row[column], wanted, "{field:?} {column}");
+        }
     }
 }
 
@@ -50,7 +57,7 @@ fn the_longest_name_wins() {
     assert_eq!(named("proc.args and"), Ok(("proc.args", Arg::None, 9)));
     assert_eq!(named("proc.env[HOME]"), Err(Refused::NotAvailable("proc.env")));
     assert_eq!(named("fd.cip.name"), Err(Refused::NotAvailable("fd.cip.name")));
-    assert_eq!(named("fd.net"), Err(Refused::FilterOnly("fd.net")));
+    assert_eq!(named("fd.net"), Ok(("fd.net", Arg::None, 6)));
     assert_eq!(named("nothing"), Err(Refused::Unknown));
 }
 
