@@ -17,6 +17,7 @@
 //! * Fds with negative numbers, which no lookup finds, are not stored.
 
 mod bind;
+mod cgroups;
 mod clone;
 mod exec;
 mod family;
