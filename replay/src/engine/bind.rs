@@ -1,7 +1,7 @@
 //! What an event is about: its thread and fd, and whether it belongs to an enter event (section 4).
 
 use super::table::{Enter, cl};
-use super::{Engine, Thread, files, process, sockets};
+use super::{Engine, Thread, containers, files, process, sockets};
 use scapkit_format::Event;
 use scapkit_format::schema::{self, EventFlags, id};
 use scapkit_format::value;
@@ -200,7 +200,7 @@ pub(super) fn plans() -> &'static [Plan] {
                 }
             })
             .collect();
-        for handlers in [files::HANDLERS, sockets::HANDLERS, process::HANDLERS] {
+        for handlers in [files::HANDLERS, sockets::HANDLERS, process::HANDLERS, containers::HANDLERS] {
             for (event_type, handler) in handlers {
                 if let Some(plan) = plans.get_mut(usize::from(*event_type)) {
                     plan.handler = Some(*handler);

@@ -21,6 +21,10 @@ pub(super) fn clone(engine: &mut Engine, event: &Event<'_>, cx: &mut Cx) {
 /// What a child has from its creator, whatever it becomes.
 fn inherit(child: &mut Thread, from: &Thread) {
     child.exepath = from.exepath.clone();
+    if child.cgroups.is_empty() {
+        // Old events do not have them.
+        child.container_id = from.container_id.clone();
+    }
     child.exe_writable = from.exe_writable;
     child.exe_upper_layer = from.exe_upper_layer;
     child.exe_lower_layer = from.exe_lower_layer;

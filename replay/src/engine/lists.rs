@@ -76,6 +76,7 @@ impl Engine {
         }
         if modern_cgroups(&mut self.scratch, without_nul(e.cgroups)) {
             t.cgroups = pool.text(&self.scratch);
+            t.container_id = self.containers.resolve(&t.cgroups, pool);
         }
         t.root = pool.text(e.root);
         t.flags |= e.flags | cl::ACTIVE;

@@ -19,6 +19,8 @@
 mod bind;
 mod cgroups;
 mod clone;
+mod container_json;
+mod containers;
 mod exec;
 mod family;
 mod fd;
@@ -36,12 +38,14 @@ mod tuples;
 mod users;
 
 pub use bind::Bound;
+pub use container_json::{Container, Labels, Mount};
 pub use fd::{Fd, FdKind, Socket};
 pub use names::{write_ipv4, write_ipv6};
 pub use thread::{Text, Thread};
 pub use users::{Group, InterfaceAddress, User};
 
 use bind::Plan;
+use containers::Containers;
 use scapkit_format::{Content, Event, MachineInfo};
 use table::Table;
 use users::{Interfaces, Users};
@@ -75,6 +79,8 @@ pub struct EngineCounters {
     pub fds_refused: u64,
     /// Requests for memory refused for the budget, of all kinds.
     pub memory_refused: u64,
+    /// Events about containers whose text was no JSON, was too long, or named no container.
+    pub containers_unreadable: u64,
     /// Bytes of state now, roughly.
     pub state_bytes: u64,
 }
@@ -86,6 +92,7 @@ pub struct Engine {
     limits: EngineLimits,
     table: Table,
     users: Users,
+    containers: Containers,
     interfaces: Interfaces,
     machine: Option<MachineInfo>,
     events: u64,
@@ -117,6 +124,7 @@ impl Engine {
             limits: *limits,
             table: Table::new(limits),
             users: Users::default(),
+            containers: Containers::default(),
             interfaces: Interfaces::default(),
             machine: None,
             events: 0,
@@ -152,6 +160,7 @@ impl Engine {
         self.table.fds_refused = fds;
         self.table.pool.refused = refused;
         self.users = Users::default();
+        self.containers.clear();
         self.interfaces = Interfaces::default();
         self.machine = None;
         self.lists_open = false;
@@ -272,6 +281,7 @@ impl Engine {
             threads_refused: self.table.threads_refused,
             fds_refused: self.table.fds_refused,
             memory_refused: self.table.pool.refused,
+            containers_unreadable: self.containers.unreadable,
             state_bytes: self.table.pool.used() as u64,
         }
     }

@@ -263,7 +263,10 @@ impl Engine {
     pub(super) fn set_cgroups(&mut self, thread: &mut Thread, event: &Event<'_>, param: usize) {
         let cgroups = list(event, param);
         if !cgroups.is_empty() && modern_cgroups(&mut self.scratch, cgroups) {
-            self.table.pool.set(&mut thread.cgroups, &self.scratch);
+            let pool = &mut self.table.pool;
+            pool.set(&mut thread.cgroups, &self.scratch);
+            let container = self.containers.resolve(&thread.cgroups, pool);
+            pool.put(&mut thread.container_id, container);
         }
     }
 
@@ -273,8 +276,11 @@ impl Engine {
         if !cgroups.is_empty()
             && modern_cgroups(&mut self.scratch, cgroups)
             && let Some((s, pool)) = self.table.with_pool(slot)
+            && *s.thread.cgroups != *self.scratch
         {
             pool.set(&mut s.thread.cgroups, &self.scratch);
+            let container = self.containers.resolve(&s.thread.cgroups, pool);
+            pool.put(&mut s.thread.container_id, container);
         }
     }
 }

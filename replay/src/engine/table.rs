@@ -131,6 +131,7 @@ impl Thread {
             args: Text::default(),
             env: Text::default(),
             cgroups: Text::default(),
+            container_id: Text::default(),
             root: Text::default(),
             cwd: Text::default(),
             flags: cl::NAME_CHANGED,
@@ -162,8 +163,9 @@ impl Thread {
         }
     }
 
-    fn into_texts(self) -> [Text; 8] {
-        [self.comm, self.exe, self.exepath, self.args, self.env, self.cgroups, self.root, self.cwd]
+    fn into_texts(self) -> [Text; 9] {
+        let inside = self.container_id;
+        [self.comm, self.exe, self.exepath, self.args, self.env, self.cgroups, inside, self.root, self.cwd]
     }
 }
 

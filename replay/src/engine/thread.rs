@@ -28,6 +28,9 @@ pub struct Thread {
     pub env: Text,
     /// `subsystem=path`, NUL separated.
     pub cgroups: Text,
+    /// The container that the cgroups are of, as events name it: usually 12 characters; empty for the
+    /// machine itself.
+    pub container_id: Text,
     pub root: Text,
     /// Ends with `/`. Belongs to the main thread.
     pub cwd: Text,

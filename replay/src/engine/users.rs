@@ -136,12 +136,39 @@ impl Users {
 
     /// A user of the machine.
     pub fn user(&self, uid: u32) -> Option<&User> {
-        self.people.get(&(self.machine.clone(), uid)).or_else(|| (uid == 0).then_some(&self.root))
+        self.people.get(&(self.machine.clone(), uid)).or_else(|| self.root(uid))
     }
 
     /// A group of the machine.
     pub fn group(&self, gid: u32) -> Option<&Group> {
-        self.groups.get(&(self.machine.clone(), gid)).or_else(|| (gid == 0).then_some(&self.root_group))
+        self.groups.get(&(self.machine.clone(), gid)).or_else(|| self.root_group(gid))
+    }
+
+    /// Who 0 is if nobody says.
+    pub fn root(&self, uid: u32) -> Option<&User> {
+        (uid == 0).then_some(&self.root)
+    }
+
+    /// As [`Users::root`].
+    pub fn root_group(&self, gid: u32) -> Option<&Group> {
+        (gid == 0).then_some(&self.root_group)
+    }
+
+    /// A user of a container.
+    pub fn user_inside(&self, container: &Text, uid: u32) -> Option<&User> {
+        self.people.get(&(container.clone(), uid))
+    }
+
+    /// A group of a container.
+    pub fn group_inside(&self, container: &Text, gid: u32) -> Option<&Group> {
+        self.groups.get(&(container.clone(), gid))
+    }
+
+    /// Whether any user or group of a container is known.
+    pub fn knows(&self, container: &Text) -> bool {
+        let first = (container.clone(), 0);
+        let of = |key: Option<&Key>| key.is_some_and(|(id, _)| id == container);
+        of(self.people.range(&first..).next().map(|(k, _)| k)) || of(self.groups.range(&first..).next().map(|(k, _)| k))
     }
 
     /// A user of a container.
