@@ -1,9 +1,9 @@
 //! An event together with everything that is known at it: what fields and text are computed from.
 
-use crate::engine::{Bound, Engine, Fd, Thread};
+use crate::engine::{Bound, Container, Engine, Fd, Group, Thread, User};
 use crate::text::{BufferMode, CUT, Dialect, Zone};
 use scapkit_format::Event;
-use scapkit_format::schema::EventInfo;
+use scapkit_format::schema::{EventInfo, id};
 use std::fmt;
 
 /// An event, its state, and how it is to be shown. Cheap to make and to copy: it borrows all.
@@ -40,6 +40,37 @@ impl<'a> Context<'a> {
     #[inline]
     pub fn fd(&self) -> Option<&'a Fd> {
         self.engine.fd(self.bound.tid, self.bound.fd?)
+    }
+
+    /// Whether the event tells of a container, rather than something that a thread did.
+    pub fn tells_of_container(&self) -> bool {
+        let about = [id::CONTAINER_E, id::CONTAINER_JSON_E, id::CONTAINER_JSON_2_E, id::ASYNCEVENT_E];
+        about.contains(&self.event.event_type) && self.engine.told_container().is_some()
+    }
+
+    /// The container that the event tells of, else the one of its thread, if any event told of that.
+    /// Threads outside of containers have one with the name `host`.
+    pub fn container(&self) -> Option<&'a Container> {
+        if self.tells_of_container() {
+            return self.engine.told_container();
+        }
+        self.engine.container(&self.thread()?.container_id)
+    }
+
+    /// The user of that number where the event's thread is: in its container or on the machine.
+    pub fn user(&self, uid: u32) -> Option<&'a User> {
+        match self.thread() {
+            Some(thread) => self.engine.user_of(thread, uid),
+            None => self.engine.user(uid),
+        }
+    }
+
+    /// As [`Context::user`], of a group.
+    pub fn group(&self, gid: u32) -> Option<&'a Group> {
+        match self.thread() {
+            Some(thread) => self.engine.group_of(thread, gid),
+            None => self.engine.group(gid),
+        }
     }
 
     /// ns between the enter event and this exit.

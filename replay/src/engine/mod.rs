@@ -259,6 +259,11 @@ impl Engine {
         self.users.user(uid)
     }
 
+    /// What is known of a group of the machine.
+    pub fn group(&self, gid: u32) -> Option<&Group> {
+        self.users.group(gid)
+    }
+
     /// What is known of a user of a container, by the id that events have.
     pub fn user_in(&self, container: &[u8], uid: u32) -> Option<&User> {
         self.users.user_in(container, uid)

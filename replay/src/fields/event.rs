@@ -195,7 +195,7 @@ fn position(cx: &Context<'_>, arg: &Arg) -> Option<usize> {
     match *arg {
         Arg::Index(n) => Some(n),
         Arg::Name(name) => cx.info.param_index(name),
-        Arg::None => None,
+        Arg::None | Arg::Key(_) => None,
     }
 }
 

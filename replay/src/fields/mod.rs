@@ -3,6 +3,7 @@
 //! A field is one row of a table and one function. Names that the reference has and this version
 //! does not compute yet are in [`pending`]; asking for one is an error of its own.
 
+mod container;
 mod event;
 pub(crate) mod fd;
 mod kind;
@@ -50,10 +51,14 @@ pub enum Takes {
     Index,
     /// `[T]`, required: ns since the epoch.
     Time,
+    /// `[KEY]` or `.KEY`, required.
+    Key,
+    /// `[N]` or `[PATTERN]`, required.
+    IndexOrKey,
 }
 
 /// What stood after a field's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Arg {
     /// Nothing.
     None,
@@ -61,6 +66,8 @@ pub enum Arg {
     Index(usize),
     /// Name of an event's argument.
     Name(&'static str),
+    /// A name or pattern of the user's.
+    Key(Box<str>),
 }
 
 /// A field's value.
@@ -98,7 +105,16 @@ pub enum Value<'v> {
 
 /// All fields that are computed.
 pub fn all() -> impl Iterator<Item = &'static Field> {
-    [event::FIELDS, process::FIELDS, lineage::FIELDS, user::FIELDS, fd::FIELDS, sides::FIELDS].into_iter().flatten()
+    let tables: [&'static [Field]; _] = [
+        event::FIELDS,
+        process::FIELDS,
+        lineage::FIELDS,
+        user::FIELDS,
+        fd::FIELDS,
+        sides::FIELDS,
+        container::FIELDS,
+    ];
+    tables.into_iter().flatten()
 }
 
 const fn field(name: &'static str, kind: Kind, get: Get) -> Field {
@@ -216,7 +232,7 @@ impl std::fmt::Debug for Field {
 }
 
 /// A field as the start of a text names it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Named {
     /// The field.
     pub field: &'static Field,
@@ -270,6 +286,15 @@ impl Field {
                 Some((n, used)) => Ok((Arg::Index(n), used)),
                 None => Err(Refused::Argument(self.name, "a time in brackets, ns since the epoch")),
             },
+            Takes::Key => match bracketed(rest).or_else(|| dotted(rest)) {
+                Some((key, used)) => Ok((Arg::Key(key.into()), used)),
+                None => Err(Refused::Argument(self.name, "a name in brackets or behind '.'")),
+            },
+            Takes::IndexOrKey => match (index(rest), bracketed(rest)) {
+                (Some((n, used)), _) => Ok((Arg::Index(n), used)),
+                (None, Some((key, used))) => Ok((Arg::Key(key.into()), used)),
+                (None, None) => Err(Refused::Argument(self.name, "a number or a pattern in brackets")),
+            },
             Takes::Argument | Takes::ArgumentName => {
                 if let Some((n, used)) = index(rest)
                     && self.takes == Takes::Argument
@@ -296,6 +321,27 @@ fn index(text: &str) -> Option<(usize, usize)> {
         return None;
     }
     Some((digits.parse().ok()?, digits.len().saturating_add(2)))
+}
+
+/// `[KEY]` or `["KEY"]` at the start of a text, and its length.
+fn bracketed(text: &str) -> Option<(&str, usize)> {
+    let inside = text.strip_prefix('[')?;
+    for (open, close) in [("\"", "\"]"), ("'", "']")] {
+        if let Some((key, _)) = inside.strip_prefix(open).and_then(|rest| rest.split_once(close)) {
+            return Some((key, key.len().saturating_add(4)));
+        }
+    }
+    let (key, _) = inside.split_once(']')?;
+    (!key.is_empty()).then_some((key, key.len().saturating_add(2)))
+}
+
+/// `.KEY` at the start of a text, and its length. Keys of labels may have `.`, `-`, `_` and `/` in them,
+/// but do not end with one.
+fn dotted(text: &str) -> Option<(&str, usize)> {
+    let rest = text.strip_prefix('.')?;
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/')));
+    let key = rest.get(..end.unwrap_or(rest.len()))?.trim_end_matches(['.', '-', '_', '/']);
+    (!key.is_empty()).then_some((key, key.len().saturating_add(1)))
 }
 
 /// The longest name of any event's argument that a text starts with.

@@ -26,7 +26,7 @@ fn names_are_known_once() {
         let row = reference.iter().find(|r| r["name"] == field.name).unwrap();
         let wanted = match field.takes {
             Takes::Nothing => serde_json::Value::Null,
-            Takes::Argument | Takes::ArgumentName | Takes::Time => "required".into(),
+            Takes::Argument | Takes::ArgumentName | Takes::Time | Takes::Key | Takes::IndexOrKey => "required".into(),
             Takes::Index => "allowed".into(),
         };
         assert_eq!(row["arg"], wanted, "{field:?}");
@@ -58,6 +58,15 @@ fn the_longest_name_wins() {
     assert_eq!(named("proc.env[HOME]"), Err(Refused::NotAvailable("proc.env")));
     assert_eq!(named("fd.cip.name"), Err(Refused::NotAvailable("fd.cip.name")));
     assert_eq!(named("fd.net"), Ok(("fd.net", Arg::None, 6)));
+    let key = |key: &str| Arg::Key(key.into());
+    assert_eq!(named("container.label.app.kubernetes.io/name:"), Ok(("container.label", key("app.kubernetes.io/name"), 38)));
+    assert_eq!(named("container.label[a b]."), Ok(("container.label", key("a b"), 20)));
+    assert_eq!(named("container.label[\"a]b\"]."), Ok(("container.label", key("a]b"), 22)));
+    assert_eq!(named("container.label.a. b"), Ok(("container.label", key("a"), 17)));
+    assert_eq!(named("container.mount[2]"), Ok(("container.mount", Arg::Index(2), 18)));
+    assert_eq!(named("container.mount.dest[/usr/*]"), Ok(("container.mount.dest", key("/usr/*"), 28)));
+    assert!(matches!(named("container.label"), Err(Refused::Argument("container.label", _))));
+    assert!(matches!(named("container.mount[]"), Err(Refused::Argument("container.mount", _))));
     assert_eq!(named("nothing"), Err(Refused::Unknown));
 }
 

@@ -135,7 +135,7 @@ fn errors() {
         "%%",
         "%fd.ip",
         "%fd.lip",
-        "%container.id",
+        "%container.label",
         "%proc.env[HOME]",
         "%evt.arg",
         "%evt.arg.",

@@ -255,8 +255,8 @@ fn meaning(sink: &mut Sink<'_>, cx: &Context<'_>, param: &Param<'_>, n: u64) {
             numbers::seconds_general(sink.out, n);
             sink.out.push(b's');
         }
-        P::Uid => account(sink, n, |id| cx.engine.user_name(id)),
-        P::Gid => account(sink, n, |id| cx.engine.group_name(id)),
+        P::Uid => account(sink, n, |id| cx.user(id).map(|user| &*user.name)),
+        P::Gid => account(sink, n, |id| cx.group(id).map(|group| &*group.name)),
         _ => {}
     }
 }
