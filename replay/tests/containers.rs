@@ -164,6 +164,34 @@ fn users_and_groups_of_a_container() {
 }
 
 #[test]
+fn the_list_counts_more_than_the_initial_state() {
+    let user = |uid: u32, name: &str| Params::new().u32(uid).u32(uid).str(name).str("/").str("/bin/sh").str("");
+    let add = |s: &mut Synth| {
+        container(s, "container", RECORD);
+        s.event(1_000, -1, id::USER_ADDED_E, &user(33, "other"));
+        s.event(1_000, -1, id::USER_ADDED_E, &user(34, "new"));
+        s.event(1_000, -1, id::GROUP_DELETED_E, &Params::new().u32(33).str("").str(""));
+    };
+    let mut s = machine();
+    add(&mut s);
+    s.event(1_000, 60, id::SYSCALL_SETUID_X, &Params::new().i64(0).u32(34));
+    assert_eq!(lines(&s, "*%user.name %group.name"), ["new www-group"]);
+    let mut s = machine();
+    add(&mut s);
+    close(&mut s, 60);
+    // Later events are news.
+    add(&mut s);
+    close(&mut s, 60);
+    assert_eq!(lines(&s, "*%user.name %group.name")[0], "www-data www-group");
+    assert_eq!(lines(&s, "*%user.name %group.name").last().unwrap(), "other <NA>");
+    // Each section has its own.
+    let mut two = machine();
+    close(&mut two, 1);
+    two.raw(&s.finish());
+    assert_eq!(lines(&two, "*%user.name %group.name")[1], "www-data www-group");
+}
+
+#[test]
 fn events_that_tell_of_containers() {
     let mut s = machine();
     close(&mut s, 1);

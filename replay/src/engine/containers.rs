@@ -102,10 +102,12 @@ impl Containers {
 }
 
 fn container_event(engine: &mut Engine, event: &Event<'_>, _: &mut Cx) {
+    engine.is_initial_state();
     engine.containers.tell(event.param(0).unwrap_or_default(), true, &mut engine.table.pool);
 }
 
 fn asynchronous_event(engine: &mut Engine, event: &Event<'_>, _: &mut Cx) {
+    engine.is_initial_state();
     let exists = match text(event, 1) {
         b"container" => true,
         b"container_removed" => false,

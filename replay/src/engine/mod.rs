@@ -96,6 +96,9 @@ pub struct Engine {
     interfaces: Interfaces,
     machine: Option<MachineInfo>,
     events: u64,
+    /// How many events there were when the last one of the initial state came, if nothing else has come since
+    /// the start of the section.
+    initial_state: Option<u64>,
     /// Lists have been read since threads were linked last.
     lists_open: bool,
     /// The thread whose exit was the previous event, removed before the next one.
@@ -128,6 +131,7 @@ impl Engine {
             interfaces: Interfaces::default(),
             machine: None,
             events: 0,
+            initial_state: Some(0),
             lists_open: false,
             dying: None,
             closing: None,
@@ -163,6 +167,7 @@ impl Engine {
         self.containers.clear();
         self.interfaces = Interfaces::default();
         self.machine = None;
+        self.initial_state = Some(self.events);
         self.lists_open = false;
         self.dying = None;
         self.closing = None;
@@ -197,8 +202,19 @@ impl Engine {
         if self.lists_open {
             self.finish_lists();
         }
+        self.initial_state = None;
         self.remove_deferred(None);
         self.bind_recorded(event)
+    }
+
+    /// Whether the event at hand, which is of a kind that states what was there before, comes before all
+    /// of other kinds (section 3).
+    fn is_initial_state(&mut self) -> bool {
+        let first = self.initial_state.is_some_and(|n| n.saturating_add(1) == self.events);
+        if first {
+            self.initial_state = Some(self.events);
+        }
+        first
     }
 
     /// The thread of that id, if it is known.

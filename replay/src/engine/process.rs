@@ -186,9 +186,14 @@ fn name<'a>(event: &Event<'a>, param: usize) -> &'a [u8] {
 }
 
 fn user_event(engine: &mut Engine, event: &Event<'_>, _: &mut Cx) {
+    let initial = engine.is_initial_state();
     let (Some(uid), container) = (u32_of(event, 0), name(event, 5)) else {
         return;
     };
+    // Upstream reads the list after these events.
+    if initial && container.is_empty() && engine.users.user(uid).is_some_and(|user| user.listed) {
+        return;
+    }
     let pool = &mut engine.table.pool;
     if event.event_type == id::USER_ADDED_E {
         let gid = u32_of(event, 1).unwrap_or(0);
@@ -200,9 +205,13 @@ fn user_event(engine: &mut Engine, event: &Event<'_>, _: &mut Cx) {
 }
 
 fn group_event(engine: &mut Engine, event: &Event<'_>, _: &mut Cx) {
+    let initial = engine.is_initial_state();
     let (Some(gid), container) = (u32_of(event, 0), name(event, 2)) else {
         return;
     };
+    if initial && container.is_empty() && engine.users.group(gid).is_some_and(|group| group.listed) {
+        return;
+    }
     let pool = &mut engine.table.pool;
     if event.event_type == id::GROUP_ADDED_E {
         engine.users.add_group(container, gid, text(event, 1), pool);

@@ -21,6 +21,8 @@ pub struct User {
     pub name: Text,
     pub home: Text,
     pub shell: Text,
+    /// Comes from the list of the machine's users.
+    pub(super) listed: bool,
 }
 
 /// A group of the machine or of a container.
@@ -29,6 +31,8 @@ pub struct User {
 pub struct Group {
     pub gid: u32,
     pub name: Text,
+    /// Comes from the list of the machine's groups.
+    pub(super) listed: bool,
 }
 
 /// By container id (empty for the machine) and number.
@@ -51,8 +55,8 @@ impl Default for Users {
             people: BTreeMap::new(),
             groups: BTreeMap::new(),
             machine: Text::default(),
-            root: User { uid: 0, gid: 0, name: text(b"root"), home: text(b"/root"), shell: text(b"<NA>") },
-            root_group: Group { gid: 0, name: text(b"root") },
+            root: User { uid: 0, gid: 0, name: text(b"root"), home: text(b"/root"), shell: text(b"<NA>"), listed: false },
+            root_group: Group { gid: 0, name: text(b"root"), listed: false },
         }
     }
 }
@@ -78,8 +82,16 @@ impl Users {
             match entry {
                 users::Account::User { uid, gid, name, home, shell, .. } => {
                     self.add_user(b"", uid, gid, [name, home, shell], pool);
+                    if let Some(user) = self.people.get_mut(&(self.machine.clone(), uid)) {
+                        user.listed = true;
+                    }
                 }
-                users::Account::Group { gid, name, .. } => self.add_group(b"", gid, name, pool),
+                users::Account::Group { gid, name, .. } => {
+                    self.add_group(b"", gid, name, pool);
+                    if let Some(group) = self.groups.get_mut(&(self.machine.clone(), gid)) {
+                        group.listed = true;
+                    }
+                }
             }
         }
     }
@@ -98,7 +110,8 @@ impl Users {
             pool.set(&mut user.home, home);
             pool.set(&mut user.shell, shell);
         } else if pool.take(COST) {
-            let user = User { uid, gid, name: pool.text(cut(name)), home: pool.text(home), shell: pool.text(shell) };
+            let [name, home, shell] = [pool.text(cut(name)), pool.text(home), pool.text(shell)];
+            let user = User { uid, gid, name, home, shell, listed: false };
             self.people.insert(key, user);
         }
     }
@@ -113,7 +126,7 @@ impl Users {
         if let Some(group) = self.groups.get_mut(&key) {
             pool.set(&mut group.name, cut(name));
         } else if pool.take(COST) {
-            self.groups.insert(key, Group { gid, name: pool.text(cut(name)) });
+            self.groups.insert(key, Group { gid, name: pool.text(cut(name)), listed: false });
         }
     }
 
