@@ -12,6 +12,7 @@ pub mod engine;
 pub mod fields;
 pub mod format;
 pub mod replay;
+mod suppress;
 pub mod text;
 pub mod upgrade;
 

@@ -6,6 +6,7 @@
 
 use crate::context::{Context, TextOptions};
 use crate::engine::{Bound, Engine, EngineLimits};
+use crate::suppress::Suppression;
 use crate::upgrade::{UpgradeNotes, Upgraded, Upgrader};
 use scapkit_format::schema::{EventInfo, id};
 use scapkit_format::{Capture, Content, Event, Item, Result};
@@ -33,7 +34,7 @@ pub enum Visibility {
 }
 
 /// How to replay.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ReplayOptions {
     /// See [`View`].
     pub view: View,
@@ -41,6 +42,9 @@ pub struct ReplayOptions {
     pub limits: EngineLimits,
     /// Remember when each thread's call began, for [`Step::enter_ts`].
     pub latency: bool,
+    /// Names of programs (`proc.name`). The events of their threads, and of all that these start, are neither
+    /// shown nor numbered, and change no state.
+    pub suppress: Vec<String>,
 }
 
 /// A capture being replayed.
@@ -132,6 +136,11 @@ impl Replay {
         &self.player.engine
     }
 
+    /// Events held back for [`ReplayOptions::suppress`].
+    pub fn suppressed(&self) -> u64 {
+        self.player.suppressed()
+    }
+
     /// What the upgrade to the current schema had to let pass.
     pub fn upgrade_notes(&self) -> &UpgradeNotes {
         self.player.upgrader.notes()
@@ -160,6 +169,7 @@ pub struct Player {
     upgrader: Upgrader,
     engine: Engine,
     options: ReplayOptions,
+    suppression: Option<Box<Suppression>>,
     number: u64,
     first_ts: u64,
     /// Only initial-state events came so far in this section.
@@ -174,6 +184,7 @@ impl Player {
         Player {
             upgrader: Upgrader::default(),
             engine: Engine::new(&options.limits),
+            suppression: Suppression::new(&options.suppress),
             options,
             number: 0,
             first_ts: 0,
@@ -187,6 +198,11 @@ impl Player {
         &self.engine
     }
 
+    /// Events held back for [`ReplayOptions::suppress`].
+    pub fn suppressed(&self) -> u64 {
+        self.suppression.as_ref().map_or(0, |s| s.events)
+    }
+
     /// Plays one block.
     #[inline]
     pub fn play<'a>(&'a mut self, content: &Content<'a>) -> Played<'a> {
@@ -197,6 +213,11 @@ impl Player {
                     self.upgrader.clear();
                     self.enters.clear();
                     self.initial = true;
+                }
+                match (&mut self.suppression, other) {
+                    (Some(suppression), Content::Section(_)) => suppression.clear(),
+                    (Some(suppression), Content::Threads(list)) => suppression.list(list.clone()),
+                    _ => {}
                 }
                 self.engine.content(other);
                 Played::Nothing
@@ -212,6 +233,16 @@ impl Player {
             return Played::Nothing;
         };
         let upgraded = self.upgrader.apply(recorded);
+        if let Some(suppression) = &mut self.suppression {
+            let event = match &upgraded {
+                Upgraded::Event(event) => event,
+                Upgraded::Dropped => recorded,
+            };
+            if suppression.hides(event) {
+                self.initial = false;
+                return Played::Nothing;
+            }
+        }
         let bound = match &upgraded {
             Upgraded::Event(event) => self.engine.apply(event),
             Upgraded::Dropped => self.engine.observe(recorded),
