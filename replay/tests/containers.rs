@@ -105,11 +105,17 @@ fn fields_of_threads() {
         ("*%container.full_id", ["host", WEB, "<NA>", "", "host"]),
         ("*%container.type", ["host", "containerd", "<NA>", "lxc", "host"]),
         ("*%container.image", ["", "docker.io/library/nginx:1.27", "<NA>", "", ""]),
-        ("*%container.image.repository:%container.image.tag", [":", "docker.io/library/nginx:1.27", "<NA>:<NA>", ":", ":"]),
+        (
+            "*%container.image.repository:%container.image.tag",
+            [":", "docker.io/library/nginx:1.27", "<NA>:<NA>", ":", ":"],
+        ),
         ("*%container.image.id", ["", "beef", "<NA>", "", ""]),
         ("*%container.image.digest", ["", "sha256:00", "<NA>", "", ""]),
         ("*%container.privileged", ["false", "true", "<NA>", "false", "false"]),
-        ("*%container.host_pid %container.host_network %container.host_ipc", ["false false false", "true false false", "<NA> <NA> <NA>", "false false false", "false false false"]),
+        (
+            "*%container.host_pid %container.host_network %container.host_ipc",
+            ["false false false", "true false false", "<NA> <NA> <NA>", "false false false", "false false false"],
+        ),
         ("*%container.ip", ["", "10.1.2.3", "<NA>", "", ""]),
         ("*%container.mounts", ["", "/var/data:/data:rw:true:rprivate,/etc/ssl:/ssl::false:", "<NA>", "", ""]),
         ("*%container.mount[0]", ["<NA>", "/var/data:/data:rw:true:rprivate", "<NA>", "<NA>", "<NA>"]),
@@ -117,12 +123,29 @@ fn fields_of_threads() {
         ("*%container.mount[2]", ["<NA>", "<NA>", "<NA>", "<NA>", "<NA>"]),
         ("*%container.mount.source[/data]", ["<NA>", "/var/data", "<NA>", "<NA>", "<NA>"]),
         ("*%container.mount.source[/var/data]", ["<NA>", "<NA>", "<NA>", "<NA>", "<NA>"]),
-        ("*%container.mount.dest[/var/*] %container.mount.rdwr[1] %container.mount.mode[0] %container.mount.propagation[0]",
-            ["<NA> <NA> <NA> <NA>", "/data false rw rprivate", "<NA> <NA> <NA> <NA>", "<NA> <NA> <NA> <NA>", "<NA> <NA> <NA> <NA>"]),
+        (
+            "*%container.mount.dest[/var/*] %container.mount.rdwr[1] %container.mount.mode[0] %container.mount.propagation[0]",
+            [
+                "<NA> <NA> <NA> <NA>",
+                "/data false rw rprivate",
+                "<NA> <NA> <NA> <NA>",
+                "<NA> <NA> <NA> <NA>",
+                "<NA> <NA> <NA> <NA>",
+            ],
+        ),
         ("*%container.label.app", ["<NA>", "web\\x1b[2J", "<NA>", "<NA>", "<NA>"]),
         ("*%container.label[io.kubernetes.pod.name]", ["<NA>", "web-0", "<NA>", "<NA>", "<NA>"]),
         ("*%container.labels", ["", "app:web\\x1b[2J, empty", "<NA>", "", ""]),
-        ("*%k8s.pod.name %k8s.ns.name %k8s.pod.uid %k8s.pod.id", ["<NA> <NA> <NA> <NA>", "web-0 shop 63b3ebfc-2890 63b3ebfc-2890", "<NA> <NA> <NA> <NA>", "<NA> <NA> <NA> <NA>", "<NA> <NA> <NA> <NA>"]),
+        (
+            "*%k8s.pod.name %k8s.ns.name %k8s.pod.uid %k8s.pod.id",
+            [
+                "<NA> <NA> <NA> <NA>",
+                "web-0 shop 63b3ebfc-2890 63b3ebfc-2890",
+                "<NA> <NA> <NA> <NA>",
+                "<NA> <NA> <NA> <NA>",
+                "<NA> <NA> <NA> <NA>",
+            ],
+        ),
         ("*%k8s.pod.sandbox_id", ["", "bbbbbbbbbbbb", "<NA>", "", ""]),
         ("*%k8s.pod.full_sandbox_id", ["", SANDBOX, "<NA>", "", ""]),
         ("*%k8s.pod.ip|%k8s.pod.cni.json", ["|", "10.9.9.9|{\"if\":1}", "<NA>|<NA>", "|", "|"]),
@@ -130,14 +153,20 @@ fn fields_of_threads() {
         ("*%k8s.pod.label.app.kubernetes.io/name", ["<NA>", "shop", "<NA>", "<NA>", "<NA>"]),
         ("*%k8s.pod.label[tier]", ["<NA>", "front", "<NA>", "<NA>", "<NA>"]),
         ("*%container.start_ts %container.duration", ["<NA> <NA>", "400 600", "400 600", "400 600", "<NA> <NA>"]),
-        ("*%k8s.rc.label.x %k8s.svc.name %container.healthcheck %proc.is_container_liveness_probe",
-            ["<NA> <NA> <NA> <NA>"; 5]),
+        (
+            "*%k8s.rc.label.x %k8s.svc.name %container.healthcheck %proc.is_container_liveness_probe",
+            ["<NA> <NA> <NA> <NA>"; 5],
+        ),
         // 33 is www-data on the machine; what it is inside nobody said. Nobody said either that e2d765eb0dbf is a container.
         ("*%user.name %group.name", ["root root", "<NA> <NA>", "www-data www-group", "<NA> <NA>", "<NA> <NA>"]),
     ] {
         assert_eq!(lines(&s, format), wanted, "{format}");
     }
-    let (_, objects, _) = play(&s, View::Current, "*%container.id %container.privileged %container.label.app %k8s.pod.label[tier] %container.duration %container.mount[/*]");
+    let (_, objects, _) = play(
+        &s,
+        View::Current,
+        "*%container.id %container.privileged %container.label.app %k8s.pod.label[tier] %container.duration %container.mount[/*]",
+    );
     insta::assert_snapshot!(objects[1], @r#"{"container.duration":600,"container.id":"aaaaaaaaaaaa","container.label.app":"web\u001b[2J","container.mount[/*]":"/var/data:/data:rw:true:rprivate","container.privileged":true,"k8s.pod.label[tier]":"front"}"#);
     insta::assert_snapshot!(objects[2], @r#"{"container.duration":600,"container.id":"e2d765eb0dbf","container.label.app":null,"container.mount[/*]":null,"container.privileged":null,"k8s.pod.label[tier]":null}"#);
 }
@@ -251,8 +280,7 @@ fn who_is_where() {
         let p = Params::new().i64(0).str("exe").bytes(b"").i64(tid).i64(tid).i64(1).str("").i64(9).u64(0).u64(0);
         s.event(1_000, tid, id::SYSCALL_EXECVE_19_X, &p.u32(0).u32(0).u32(0).str("new").bytes(cgroups).bytes(b""));
     }
-    let wanted =
-        ["aaaaaaaaaaaa", "host", "bbbbbbbbbbbb", "host", "late", "bbbbbbbbbbbb", "bbbbbbbbbbbb", "host"];
+    let wanted = ["aaaaaaaaaaaa", "host", "bbbbbbbbbbbb", "host", "late", "bbbbbbbbbbbb", "bbbbbbbbbbbb", "host"];
     assert_eq!(lines(&s, "*%container.id"), wanted);
     assert_eq!(lines(&s, "*%container.type")[4], "lxc");
 }

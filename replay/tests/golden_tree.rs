@@ -10,7 +10,7 @@ use scapkit_format::synth::{Params, Synth};
 use scapkit_format::{Capture, Event, EventHead, Limits};
 use scapkit_replay::{Context, Dialect, Format, Played, Replay, ReplayOptions, TextOptions, View};
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use world::{SECOND, World, init, parts};
 
 const THREAD: u32 = 1 << 13;
@@ -24,11 +24,17 @@ const GET_CHILD_SUBREAPER: u32 = 37;
 /// Expectations that are not tested as they stand, and why.
 const EXCEPTIONS: &[(&str, &str)] = &[
     ("nonexistent_reaper", "the field `reaper` of a thread is not public; what it leads to is tested"),
-    ("close_range_cached_fd", "fd 31 has an entry in upstream's test because it was open before; dup2 of an fd that is not \
-        known leaves it, and makes none (state engine 7.2)"),
+    (
+        "close_range_cached_fd",
+        "fd 31 has an entry in upstream's test because it was open before; dup2 of an fd that is not \
+        known leaves it, and makes none (state engine 7.2)",
+    ),
     ("aname_excludes_self", "the rows `match` and `nomatch` are about filters; the list that they compare is tested"),
-    ("single_ipv6_conn.scap", "proc.pid=25888 selects nothing in libs today, whose thread has no pid (the golden says -1): \
-        selected by thread.tid"),
+    (
+        "single_ipv6_conn.scap",
+        "proc.pid=25888 selects nothing in libs today, whose thread has no pid (the golden says -1): \
+        selected by thread.tid",
+    ),
     ("kexec_x86.scap", "not here: the file is not in the libs repository"),
     ("kexec_arm64.scap", "not here: the file is not in the libs repository"),
 ];
@@ -38,7 +44,8 @@ struct Ids(i64, i64, i64, i64, i64, u32);
 
 fn clone(w: &mut World, event_type: u16, res: i64, ids: &Ids) {
     let Ids(tid, pid, ptid, vtid, vpid, flags) = *ids;
-    let (exe, comm, args) = w.engine.thread(tid).map_or((&b"exe"[..], &b"comm"[..], &b""[..]), |t| (&t.exe, &t.comm, &t.args));
+    let (exe, comm, args) =
+        w.engine.thread(tid).map_or((&b"exe"[..], &b"comm"[..], &b""[..]), |t| (&t.exe, &t.comm, &t.args));
     let params = Params::new().i64(res).bytes(&[exe, b"\0"].concat()).bytes(args).i64(tid).i64(pid).i64(ptid).str("");
     let params = params.i64(1024).u64(0).u64(0).u32(0).u32(0).u32(0).bytes(&[comm, b"\0"].concat()).bytes(b"");
     w.event(tid, event_type, &params.u32(flags).u32(0).u32(0).i64(vtid).i64(vpid).u64(0));
@@ -289,7 +296,8 @@ const CASES: &[Case] = &[
     }),
     ("brk_updates_memory", || {
         let params = Params::new().u64(0).u32(294).u32(295).u32(296).u64(0);
-        let sizes = shown(&mut World::new(), 1, id::SYSCALL_BRK_4_X, &params, "%thread.vmsize %thread.vmrss %proc.vmswap");
+        let sizes =
+            shown(&mut World::new(), 1, id::SYSCALL_BRK_4_X, &params, "%thread.vmsize %thread.vmrss %proc.vmswap");
         assert_eq!(sizes, "294 295 296");
     }),
     ("close_range_cached_fd", || {
@@ -322,9 +330,7 @@ fn shells() -> World {
 #[test]
 fn cases() {
     for (name, case) in CASES {
-        if std::panic::catch_unwind(case).is_err() {
-            panic!("{name}");
-        }
+        assert!(std::panic::catch_unwind(case).is_ok(), "{name}");
     }
 }
 
@@ -431,7 +437,7 @@ const FILES: &[(&str, i64, Facts)] = &[
 ];
 
 /// The lines of a file's events; of one thread, and of some types of events, when asked for.
-fn lines(path: &PathBuf, tid: Option<i64>, types: &[&str], format: &str) -> Vec<String> {
+fn lines(path: &Path, tid: Option<i64>, types: &[&str], format: &str) -> Vec<String> {
     let capture = Capture::open(path, Limits::default()).unwrap();
     let mut replay = Replay::new(capture, ReplayOptions { view: View::Current, ..ReplayOptions::default() });
     let format = Format::compile(format).unwrap();

@@ -67,7 +67,10 @@ fn of_the_list() {
         close(&mut s, tid);
     }
     let (events, held, _) = seen(&s, View::Current, &["cron", "nothing"]);
-    assert_eq!(events.iter().map(|(n, tid, _)| (*n, *tid)).collect::<Vec<_>>(), [(1, 1), (2, 30), (3, 40), (4, 41), (5, 99), (6, 0)]);
+    assert_eq!(
+        events.iter().map(|(n, tid, _)| (*n, *tid)).collect::<Vec<_>>(),
+        [(1, 1), (2, 30), (3, 40), (4, 41), (5, 99), (6, 0)]
+    );
     assert_eq!(held, 8, "enter events too");
     // Both halves of what is seen are numbered in the recorded view.
     let (events, held, _) = seen(&s, View::Recorded, &["cron"]);
@@ -104,7 +107,8 @@ fn of_programs_that_start() {
 #[test]
 fn a_long_chain_of_parents() {
     let mut s = Synth::new();
-    let chain: Vec<Thread<'_>> = (0..100_000).map(|n| listed(10 + n, 9 + n, if n == 0 { b"cron" } else { b"sh" })).collect();
+    let chain: Vec<Thread<'_>> =
+        (0..100_000).map(|n| listed(10 + n, 9 + n, if n == 0 { b"cron" } else { b"sh" })).collect();
     s.section().threads(9, &chain);
     close(&mut s, 100_009);
     close(&mut s, 7);

@@ -98,6 +98,10 @@ pub fn report_state(name: &str, counters: &EngineCounters) {
             eprintln!("scapkit: {name}: note: {count} {what} not kept: more than a machine has");
         }
     }
+    if counters.containers_unreadable > 0 {
+        let count = counters.containers_unreadable;
+        eprintln!("scapkit: {name}: note: {count} events about containers could not be read");
+    }
 }
 
 /// JSON text for a terminal: serde_json escapes control characters below 0x20 only, but DEL and those

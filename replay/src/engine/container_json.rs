@@ -100,7 +100,10 @@ impl Container {
 
     /// Rough bytes of memory that it takes.
     pub(super) fn cost(&self) -> usize {
-        let labels = |l: &Labels| l.0.iter().fold(0, |sum: usize, (n, v)| sum + n.capacity() + v.capacity() + 48);
+        let labels = |l: &Labels| {
+            let one = |(n, v): &(String, String)| n.capacity().saturating_add(v.capacity()).saturating_add(48);
+            l.0.iter().map(one).fold(0usize, usize::saturating_add)
+        };
         let strings = [
             &self.id,
             &self.full_id,
@@ -290,86 +293,156 @@ macro_rules! visitor {
     };
 }
 
-visitor!(OuterVisitor, Outer, Outer(Container::default()), {
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Outer, A::Error> {
-        let mut inner = Inner(None);
-        let flat = entries(map, Some(&mut inner))?;
-        Ok(Outer(inner.0.unwrap_or(flat)))
-    }
-}, bool, u64, i64, f64, str, unit, seq);
-
-visitor!(InnerVisitor, Inner, Inner(None), {
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Inner, A::Error> {
-        Ok(Inner(Some(entries(map, None)?)))
-    }
-}, bool, u64, i64, f64, str, unit, seq);
-
-visitor!(ScalarVisitor, Scalar, Scalar::Other, {
-    fn visit_bool<E>(self, b: bool) -> Result<Scalar, E> {
-        Ok(Scalar::Bool(b))
-    }
-
-    fn visit_u64<E>(self, n: u64) -> Result<Scalar, E> {
-        Ok(Scalar::Number(n))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
-        Ok(Scalar::Text(text.to_owned()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Scalar, E> {
-        Ok(Scalar::Text(text))
-    }
-}, i64, f64, unit, seq, map);
-
-visitor!(LabelsVisitor, Labels, Labels::default(), {
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Labels, A::Error> {
-        let mut labels = Vec::new();
-        while let Some(name) = map.next_key::<String>()? {
-            match map.next_value()? {
-                Scalar::Text(value) if labels.len() < MAX_ITEMS => labels.push((name, value)),
-                _ => {}
-            }
+visitor!(
+    OuterVisitor,
+    Outer,
+    Outer(Container::default()),
+    {
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Outer, A::Error> {
+            let mut inner = Inner(None);
+            let flat = entries(map, Some(&mut inner))?;
+            Ok(Outer(inner.0.unwrap_or(flat)))
         }
-        // The last of several of the same name counts: it is the first after turning the list round.
-        labels.reverse();
-        labels.sort_by(|(a, _), (b, _)| a.cmp(b));
-        labels.dedup_by(|later, first| later.0 == first.0);
-        Ok(Labels(labels))
-    }
-}, bool, u64, i64, f64, str, unit, seq);
+    },
+    bool,
+    u64,
+    i64,
+    f64,
+    str,
+    unit,
+    seq
+);
 
-visitor!(MountsVisitor, Mounts, Mounts(Vec::new()), {
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Mounts, A::Error> {
-        let mut mounts = Vec::new();
-        while mounts.len() < MAX_ITEMS {
-            match seq.next_element::<Mount>()? {
-                Some(mount) => mounts.push(mount),
-                None => return Ok(Mounts(mounts)),
-            }
+visitor!(
+    InnerVisitor,
+    Inner,
+    Inner(None),
+    {
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Inner, A::Error> {
+            Ok(Inner(Some(entries(map, None)?)))
         }
-        skip_seq(seq)?;
-        Ok(Mounts(mounts))
-    }
-}, bool, u64, i64, f64, str, unit, map);
+    },
+    bool,
+    u64,
+    i64,
+    f64,
+    str,
+    unit,
+    seq
+);
 
-visitor!(MountVisitor, Mount, Mount::default(), {
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Mount, A::Error> {
-        let mut mount = Mount::default();
-        while let Some(key) = map.next_key::<String>()? {
-            let value: Scalar = map.next_value()?;
-            match &*key {
-                "Source" => mount.source = value.text(),
-                "Destination" => mount.destination = value.text(),
-                "Mode" => mount.mode = value.text(),
-                "RW" => mount.writable = value.is_true(),
-                "Propagation" => mount.propagation = value.text(),
-                _ => {}
-            }
+visitor!(
+    ScalarVisitor,
+    Scalar,
+    Scalar::Other,
+    {
+        fn visit_bool<E>(self, b: bool) -> Result<Scalar, E> {
+            Ok(Scalar::Bool(b))
         }
-        Ok(mount)
-    }
-}, bool, u64, i64, f64, str, unit, seq);
+
+        fn visit_u64<E>(self, n: u64) -> Result<Scalar, E> {
+            Ok(Scalar::Number(n))
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
+            Ok(Scalar::Text(text.to_owned()))
+        }
+
+        fn visit_string<E>(self, text: String) -> Result<Scalar, E> {
+            Ok(Scalar::Text(text))
+        }
+    },
+    i64,
+    f64,
+    unit,
+    seq,
+    map
+);
+
+visitor!(
+    LabelsVisitor,
+    Labels,
+    Labels::default(),
+    {
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Labels, A::Error> {
+            let mut labels = Vec::new();
+            while let Some(name) = map.next_key::<String>()? {
+                match map.next_value()? {
+                    Scalar::Text(value) if labels.len() < MAX_ITEMS => labels.push((name, value)),
+                    _ => {}
+                }
+            }
+            // The last of several of the same name counts: it is the first after turning the list round.
+            labels.reverse();
+            labels.sort_by(|(a, _), (b, _)| a.cmp(b));
+            labels.dedup_by(|later, first| later.0 == first.0);
+            Ok(Labels(labels))
+        }
+    },
+    bool,
+    u64,
+    i64,
+    f64,
+    str,
+    unit,
+    seq
+);
+
+visitor!(
+    MountsVisitor,
+    Mounts,
+    Mounts(Vec::new()),
+    {
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Mounts, A::Error> {
+            let mut mounts = Vec::new();
+            while mounts.len() < MAX_ITEMS {
+                match seq.next_element::<Mount>()? {
+                    Some(mount) => mounts.push(mount),
+                    None => return Ok(Mounts(mounts)),
+                }
+            }
+            skip_seq(seq)?;
+            Ok(Mounts(mounts))
+        }
+    },
+    bool,
+    u64,
+    i64,
+    f64,
+    str,
+    unit,
+    map
+);
+
+visitor!(
+    MountVisitor,
+    Mount,
+    Mount::default(),
+    {
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Mount, A::Error> {
+            let mut mount = Mount::default();
+            while let Some(key) = map.next_key::<String>()? {
+                let value: Scalar = map.next_value()?;
+                match &*key {
+                    "Source" => mount.source = value.text(),
+                    "Destination" => mount.destination = value.text(),
+                    "Mode" => mount.mode = value.text(),
+                    "RW" => mount.writable = value.is_true(),
+                    "Propagation" => mount.propagation = value.text(),
+                    _ => {}
+                }
+            }
+            Ok(mount)
+        }
+    },
+    bool,
+    u64,
+    i64,
+    f64,
+    str,
+    unit,
+    seq
+);
 
 #[cfg(test)]
 mod tests {
@@ -383,7 +456,10 @@ mod tests {
             "Mounts":[{"Source":"/a","Destination":"/b","RW":true},7,{}],"env":[{}],"User":"www","ip":"10.0.0.2"}}"#,
         )
         .unwrap();
-        assert_eq!((&*c.id, &*c.name, c.type_name(), c.privileged, c.host_pid), ("abc", "web", "containerd", true, false));
+        assert_eq!(
+            (&*c.id, &*c.name, c.type_name(), c.privileged, c.host_pid),
+            ("abc", "web", "containerd", true, false)
+        );
         assert_eq!(c.labels.iter().collect::<Vec<_>>(), [("a", "1"), ("b", "4")]);
         assert_eq!(c.mounts.len(), 3);
         assert_eq!((&*c.mounts[0].source, c.mounts[0].writable), ("/a", true));
@@ -397,7 +473,18 @@ mod tests {
 
     #[test]
     fn what_is_no_container() {
-        for text in [&b""[..], b"\0", b"{", b"[]", b"7", b"null", b"{\"id\":\"\xff\"}", b"{}", br#"{"id":7}"#, b"{\"id\":\"x\"} x"] {
+        for text in [
+            &b""[..],
+            b"\0",
+            b"{",
+            b"[]",
+            b"7",
+            b"null",
+            b"{\"id\":\"\xff\"}",
+            b"{}",
+            br#"{"id":7}"#,
+            b"{\"id\":\"x\"} x",
+        ] {
             assert_eq!(parse(text), None, "{}", String::from_utf8_lossy(text));
         }
         let deep = format!("{}{}", "{\"container\":".repeat(100_000), "}".repeat(100_000));

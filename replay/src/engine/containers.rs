@@ -143,7 +143,9 @@ impl Engine {
             return self.users.user(uid);
         }
         let strict = || self.container(inside).is_some() || self.users.knows(inside);
-        self.users.user_inside(inside, uid).or_else(|| if strict() { self.users.root(uid) } else { self.users.user(uid) })
+        self.users
+            .user_inside(inside, uid)
+            .or_else(|| if strict() { self.users.root(uid) } else { self.users.user(uid) })
     }
 
     /// The group that a thread's number is: one of its container, or of the machine. Numbers that a

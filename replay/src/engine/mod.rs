@@ -14,6 +14,7 @@
 //! * A thread that is replaced by another of the same id no longer counts as alive in its process.
 //! * A number of the wrong size reads as missing or 0; upstream ends.
 //! * Users and groups of containers are kept as the events say; upstream looks for files of the container.
+//!   Threads in containers that no event speaks of have the machine's users.
 //! * Fds with negative numbers, which no lookup finds, are not stored.
 
 mod bind;

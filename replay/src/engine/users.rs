@@ -55,7 +55,14 @@ impl Default for Users {
             people: BTreeMap::new(),
             groups: BTreeMap::new(),
             machine: Text::default(),
-            root: User { uid: 0, gid: 0, name: text(b"root"), home: text(b"/root"), shell: text(b"<NA>"), listed: false },
+            root: User {
+                uid: 0,
+                gid: 0,
+                name: text(b"root"),
+                home: text(b"/root"),
+                shell: text(b"<NA>"),
+                listed: false,
+            },
             root_group: Group { gid: 0, name: text(b"root"), listed: false },
         }
     }

@@ -43,16 +43,12 @@ pub(super) const FIELDS: &[Field] = &[
         Some(Value::Text(mount(cx, arg, |m| &m.destination)?.source.as_bytes()))
     })
     .takes(Takes::IndexOrKey),
-    text("container.mount.dest", |cx, arg, _| {
-        Some(Value::Text(mount(cx, arg, |m| &m.source)?.destination.as_bytes()))
-    })
-    .takes(Takes::IndexOrKey),
+    text("container.mount.dest", |cx, arg, _| Some(Value::Text(mount(cx, arg, |m| &m.source)?.destination.as_bytes())))
+        .takes(Takes::IndexOrKey),
     text("container.mount.mode", |cx, arg, _| Some(Value::Text(mount(cx, arg, |m| &m.source)?.mode.as_bytes())))
         .takes(Takes::IndexOrKey),
-    text("container.mount.rdwr", |cx, arg, _| {
-        Some(Value::Text(writable(mount(cx, arg, |m| &m.source)?).as_bytes()))
-    })
-    .takes(Takes::IndexOrKey),
+    text("container.mount.rdwr", |cx, arg, _| Some(Value::Text(writable(mount(cx, arg, |m| &m.source)?).as_bytes())))
+        .takes(Takes::IndexOrKey),
     text("container.mount.propagation", |cx, arg, _| {
         Some(Value::Text(mount(cx, arg, |m| &m.source)?.propagation.as_bytes()))
     })

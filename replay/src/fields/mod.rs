@@ -105,15 +105,8 @@ pub enum Value<'v> {
 
 /// All fields that are computed.
 pub fn all() -> impl Iterator<Item = &'static Field> {
-    let tables: [&'static [Field]; _] = [
-        event::FIELDS,
-        process::FIELDS,
-        lineage::FIELDS,
-        user::FIELDS,
-        fd::FIELDS,
-        sides::FIELDS,
-        container::FIELDS,
-    ];
+    let tables: [&'static [Field]; _] =
+        [event::FIELDS, process::FIELDS, lineage::FIELDS, user::FIELDS, fd::FIELDS, sides::FIELDS, container::FIELDS];
     tables.into_iter().flatten()
 }
 

@@ -59,7 +59,10 @@ fn the_longest_name_wins() {
     assert_eq!(named("fd.cip.name"), Err(Refused::NotAvailable("fd.cip.name")));
     assert_eq!(named("fd.net"), Ok(("fd.net", Arg::None, 6)));
     let key = |key: &str| Arg::Key(key.into());
-    assert_eq!(named("container.label.app.kubernetes.io/name:"), Ok(("container.label", key("app.kubernetes.io/name"), 38)));
+    assert_eq!(
+        named("container.label.app.kubernetes.io/name:"),
+        Ok(("container.label", key("app.kubernetes.io/name"), 38))
+    );
     assert_eq!(named("container.label[a b]."), Ok(("container.label", key("a b"), 20)));
     assert_eq!(named("container.label[\"a]b\"]."), Ok(("container.label", key("a]b"), 22)));
     assert_eq!(named("container.label.a. b"), Ok(("container.label", key("a"), 17)));
