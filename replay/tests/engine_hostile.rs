@@ -134,7 +134,20 @@ fn memory_is_given_back() {
         for tid in 100..400i64 {
             let path = |what: &str| format!("/{what}{fill}/{round}/{tid}");
             let p = Params::new().i64(tid).str(&path("exe")).bytes(b"").i64(1).i64(1).i64(0).str("").i64(0);
-            let p = p.u64(0).u64(0).u32(0).u32(0).u32(0).empty().bytes(b"").u32(0).u32(0).u32(0).i64(1).i64(1);
+            let cgroups = format!("cpu=/docker/{:064x}\0", round * 1000 + tid);
+            let p = p
+                .u64(0)
+                .u64(0)
+                .u32(0)
+                .u32(0)
+                .u32(0)
+                .empty()
+                .bytes(cgroups.as_bytes())
+                .u32(0)
+                .u32(0)
+                .u32(0)
+                .i64(1)
+                .i64(1);
             w.event(1, id::SYSCALL_CLONE_20_X, &p.u64(0));
         }
         for tid in 100..400i64 {

@@ -493,4 +493,38 @@ mod tests {
         let _ = parse(deep.as_bytes());
         assert_eq!(parse(format!("{{\"id\":\"{}\"}}", "x".repeat(MAX_JSON)).as_bytes()), None);
     }
+
+    proptest::proptest! {
+        /// Junk made of the pieces of real ones.
+        #[test]
+        fn any_text(pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..40), junk: Vec<u8>) {
+            let _ = parse(pieces.concat().as_bytes());
+            let _ = parse(&junk);
+            let value = format!("{{\"container\":{{\"id\":\"x\",\"{}\":{}}}}}", pieces.first().unwrap_or(&""), pieces.concat());
+            let _ = parse(value.as_bytes());
+        }
+    }
+
+    const PIECES: &[&str] = &[
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"id\"",
+        "\"container\"",
+        "\"labels\"",
+        "Mounts",
+        "\"x\"",
+        "1",
+        "-1",
+        "1e999",
+        "null",
+        "true",
+        "\"\\ud800\"",
+        "{\"id\":\"x\"}",
+        "[{\"Source\":1}]",
+        "\0",
+    ];
 }
