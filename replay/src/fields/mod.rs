@@ -382,6 +382,6 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 #[cfg(test)]
-mod state_tests;
+pub(crate) mod state_tests;
 #[cfg(test)]
 mod tests;
