@@ -94,7 +94,6 @@ fn field(text: &[u8], at: &ast::Operand, name: &str, arg: Option<&[u8]>) -> Resu
         Err(Refused::Argument(field, wanted)) if name.starts_with(field) => {
             return Err(fail(format!("after field {field}, {wanted} was expected")));
         }
-        Err(Refused::NotAvailable(name)) => return Err(fail(format!("field {name} is not available yet"))),
         _ => {
             let nearest = fields::nearest(name).filter(|n| *n != name);
             return Err(fail(format!("filter_check called with nonexistent field {whole}")).near(nearest));
