@@ -25,7 +25,7 @@ fn main() {
         std::process::exit(2);
     };
     let out = Path::new(&out);
-    for target in ["blocks", "events", "lists", "containers", "verify"] {
+    for target in ["blocks", "events", "lists", "containers", "verify", "pipeline"] {
         std::fs::create_dir_all(out.join(target)).unwrap();
     }
     for file in args.map(std::path::PathBuf::from) {
@@ -35,9 +35,15 @@ fn main() {
         for target in ["blocks", "verify"] {
             std::fs::write(out.join(target).join(&name), &stored[..stored.len().min(WHOLE)]).unwrap();
         }
+        // Two bytes choose limits and forms.
+        for (choice, first) in [[0, 3], [0b1011, 0]].iter().enumerate() {
+            let seed = [first, &stored[..stored.len().min(WHOLE)]].concat();
+            std::fs::write(out.join("pipeline").join(format!("{name}.{choice}")), seed).unwrap();
+        }
         // Lists can fill all of that: the section header and the last blocks.
         let tail = [&stored[..28.min(stored.len())], &stored[stored.len().saturating_sub(WHOLE / 4)..]].concat();
-        std::fs::write(out.join("verify").join(format!("{name}.tail")), tail).unwrap();
+        std::fs::write(out.join("verify").join(format!("{name}.tail")), &tail).unwrap();
+        std::fs::write(out.join("pipeline").join(format!("{name}.tail")), [&[0, 3][..], &tail].concat()).unwrap();
         cut(&file, &name, out);
     }
 }

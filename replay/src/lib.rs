@@ -8,6 +8,7 @@
 //! ```
 
 mod context;
+pub mod digest;
 pub mod engine;
 pub mod fields;
 pub mod format;
@@ -17,6 +18,7 @@ pub mod text;
 pub mod upgrade;
 
 pub use context::{Context, TextOptions, TimeMode};
+pub use digest::{Digest, Digester};
 pub use engine::{Engine, Fd, Thread};
 pub use format::{DEFAULT_JSON, DEFAULT_LINE, Format, FormatError};
 pub use replay::{Played, Player, Replay, ReplayOptions, Step, View, Visibility};

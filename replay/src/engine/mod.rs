@@ -53,6 +53,10 @@ use users::{Interfaces, Users};
 
 /// Bounds on the state, for hostile captures. What does not fit is not stored and counted
 /// ([`Engine::counters`]).
+///
+/// Time is bounded too: an event costs at most about as much as a table of `max_fds_per_thread` fds (a fork's
+/// table is copied when one side changes it, an exec looks at all of it), and finding parents for orphans 64
+/// steps per event beside a million that are free. Longer searches leave orphans without a parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineLimits {
     /// Most threads (upstream: 262,144).
@@ -82,6 +86,9 @@ pub struct EngineCounters {
     pub memory_refused: u64,
     /// Events about containers whose text was no JSON, was too long, or named no container.
     pub containers_unreadable: u64,
+    /// Steps not made to find parents for orphans, and orphans that got none for it: only trees made for the
+    /// purpose need so many.
+    pub family_refused: u64,
     /// Bytes of state now, roughly.
     pub state_bytes: u64,
 }
@@ -102,6 +109,7 @@ pub struct Engine {
     initial_state: Option<u64>,
     /// Lists have been read since threads were linked last.
     lists_open: bool,
+    listed: lists::Listed,
     /// The thread whose exit was the previous event, removed before the next one.
     dying: Option<i64>,
     /// Thread and fd of the previous event, a close: removed before the next one.
@@ -109,6 +117,7 @@ pub struct Engine {
     /// Removed by [`Engine::observe`]: parent and tid, to be dated by the next event.
     undated_exit: Option<(i64, i64)>,
     recent_exits: family::RecentExits,
+    family_work: family::FamilyWork,
     /// For paths and names being made.
     scratch: Vec<u8>,
     scratch2: Vec<u8>,
@@ -134,10 +143,12 @@ impl Engine {
             events: 0,
             initial_state: Some(0),
             lists_open: false,
+            listed: lists::Listed::default(),
             dying: None,
             closing: None,
             undated_exit: None,
             recent_exits: family::RecentExits::default(),
+            family_work: family::FamilyWork::default(),
             scratch: Vec::new(),
             scratch2: Vec::new(),
         }
@@ -170,6 +181,7 @@ impl Engine {
         self.machine = None;
         self.initial_state = Some(self.events);
         self.lists_open = false;
+        self.listed = lists::Listed::default();
         self.dying = None;
         self.closing = None;
         self.undated_exit = None;
@@ -180,8 +192,9 @@ impl Engine {
     /// from clients (section 3). The first event does it too.
     pub fn finish_lists(&mut self) {
         if std::mem::take(&mut self.lists_open) {
-            self.link_all();
-            self.fix_sockets();
+            let tids = self.listed.take();
+            self.link_listed(&tids);
+            self.fix_sockets(&tids);
         }
     }
 
@@ -286,6 +299,16 @@ impl Engine {
         self.users.user_in(container, uid)
     }
 
+    /// Users of the machine and of containers, by the container's id (empty for the machine) and number.
+    pub fn users(&self) -> impl Iterator<Item = (&[u8], &User)> {
+        self.users.people()
+    }
+
+    /// As [`Engine::users`], of groups.
+    pub fn groups(&self) -> impl Iterator<Item = (&[u8], &Group)> {
+        self.users.groups()
+    }
+
     /// The capture's machine.
     pub fn machine(&self) -> Option<&MachineInfo> {
         self.machine.as_ref()
@@ -304,6 +327,7 @@ impl Engine {
             fds_refused: self.table.fds_refused,
             memory_refused: self.table.pool.refused,
             containers_unreadable: self.containers.unreadable,
+            family_refused: self.family_work.refused,
             state_bytes: self.table.pool.used() as u64,
         }
     }
