@@ -303,16 +303,24 @@ impl State {
     }
 
     fn all(&mut self, engine: &Engine) {
+        let mut tables: BTreeMap<usize, blake3::Hash> = BTreeMap::new();
         for thread in engine.threads() {
             more(&mut self.threads);
             self.thread(thread);
-            let mut open = 0u64;
-            for (number, fd) in engine.fds(thread.tid) {
-                more(&mut open);
-                self.signed(number);
-                self.fd(fd);
-            }
+            let open = engine.fd_count(thread.tid) as u64;
             self.number(open);
+            // Forks share their table as long as nobody changes it: each table is hashed once.
+            if let Some(id) = engine.fd_table_id(thread.tid) {
+                let hash = tables.entry(id).or_insert_with(|| {
+                    let mut table = State::default();
+                    for (number, fd) in engine.fds(thread.tid) {
+                        table.signed(number);
+                        table.fd(fd);
+                    }
+                    table.hash.finalize()
+                });
+                self.hash.update(hash.as_bytes());
+            }
             // Threads of a process share one table; it is counted where the process is.
             if thread.tid == thread.pid {
                 more(&mut self.processes);

@@ -6,6 +6,7 @@ mod common;
 
 use common::{SCAPKIT, captures, have, root, run, skipped};
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,7 +42,10 @@ fn script(program: &str, files: &[PathBuf]) -> String {
 fn gathered(files: &[PathBuf]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for file in files {
-        std::fs::copy(file, dir.path().join(file.file_name().unwrap())).unwrap();
+        let to = dir.path().join(file.file_name().unwrap());
+        std::fs::copy(file, &to).unwrap();
+        // For the test that is somebody else.
+        std::fs::set_permissions(&to, PermissionsExt::from_mode(0o644)).unwrap();
     }
     dir
 }
@@ -140,8 +144,7 @@ fn in_an_empty_root() {
             put(&library, &library);
         }
     }
-    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(folder.path(), everybody).unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let enter = |script: &str| {
         let mut command = Command::new("unshare");
         command.arg("-n").arg("-u").arg("-R").arg(folder.path()).args(["-S", "65534", "-G", "65534", "/sh", "-c", script]);

@@ -87,6 +87,20 @@ fn files_without_number() {
     assert_eq!(not_kept["fds"], EVENTS - 4096, "{not_kept}");
 }
 
+/// A process with all fds that there can be has as many children as there can be.
+#[test]
+fn files_of_many_forks() {
+    let mut s = start();
+    s.event(ts(0), 2, id::SYSCALL_CLONE_20_X, &born(2, 1, 2));
+    for n in 0..4096 {
+        s.event(ts(n + 1), 2, id::SYSCALL_OPEN_X, &Params::new().i64(n).str("/x").u32(0).u32(0).u32(0).u64(0));
+    }
+    for n in 0..100_000 {
+        s.event(ts(n + 5000), 3 + n, id::SYSCALL_CLONE_20_X, &born(3 + n, 2, 3 + n));
+    }
+    ask_all("forks.scap", &s);
+}
+
 #[test]
 fn orphans_handed_on_and_on() {
     let mut s = start();

@@ -256,6 +256,17 @@ impl Engine {
         fds.into_iter().flatten().map(|(n, fd)| (*n, fd))
     }
 
+    /// How many fds a thread uses.
+    pub fn fd_count(&self, tid: i64) -> usize {
+        self.table.find(tid).and_then(|s| self.table.fds(s)).map_or(0, |fds| fds.len())
+    }
+
+    /// What is the same for two threads at one time if they use one fd table, which then need not be looked at
+    /// twice.
+    pub(crate) fn fd_table_id(&self, tid: i64) -> Option<usize> {
+        self.table.find(tid).and_then(|s| self.table.fds(s)).map(|fds| std::ptr::from_ref(fds).addr())
+    }
+
     /// The leader of a thread's process: itself, or `None` when it is not known.
     #[inline]
     pub fn main_thread(&self, tid: i64) -> Option<&Thread> {

@@ -58,8 +58,16 @@ pub(super) const FIELDS: &[Field] = &[
     field("proc.pgid.exepath", Kind::Text, |cx, _, _| leader(cx, &HOST_GROUP, |t| &t.exepath)),
 ];
 
+/// How far up is looked. Real trees are a few dozen deep; a hostile one has as many levels as threads.
+const MAX_ANCESTORS: usize = 4096;
+/// Longest text of all ancestors together.
+const MAX_TEXT: usize = 1 << 20;
+
 /// The n-th ancestor process: from a main thread to its parent's main thread. 0 is the event's own.
 fn ancestor<'v>(cx: &Context<'v>, n: usize) -> Option<&'v Thread> {
+    if n > MAX_ANCESTORS {
+        return None;
+    }
     let mut main = cx.engine.main_thread(cx.thread()?.tid)?;
     for _ in 0..n {
         cx.engine.thread(main.ptid)?;
@@ -85,11 +93,12 @@ pub(crate) struct Ancestors<'v> {
     mark: i64,
     steps: u32,
     turn: u32,
+    left: usize,
 }
 
 impl<'v> Ancestors<'v> {
     pub(crate) fn of(engine: &'v Engine, main: &'v Thread) -> Self {
-        Ancestors { engine, at: main, mark: main.tid, steps: 0, turn: 2 }
+        Ancestors { engine, at: main, mark: main.tid, steps: 0, turn: 2, left: MAX_ANCESTORS }
     }
 }
 
@@ -97,6 +106,7 @@ impl<'v> Iterator for Ancestors<'v> {
     type Item = &'v Thread;
 
     fn next(&mut self) -> Option<&'v Thread> {
+        self.left = self.left.checked_sub(1)?;
         let next = self.engine.thread(self.at.ptid).filter(|t| t.tid != self.mark)?;
         self.steps = self.steps.saturating_add(1);
         if self.steps == self.turn {
@@ -120,6 +130,9 @@ fn each<'v>(cx: &Context<'v>, arg: &Arg, sink: &mut Sink<'_>, write: fn(&Thread,
             sink.out.push(b' ');
         }
         write(above, sink.out);
+        if sink.out.len().saturating_sub(start) > MAX_TEXT {
+            break;
+        }
     }
     (sink.out.len() > start).then_some(Value::Written)
 }

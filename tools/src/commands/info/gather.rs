@@ -263,7 +263,7 @@ fn state(engine: &Engine) -> State {
         // Threads of a process share one table; a table is counted where its process is.
         if thread.tid == thread.pid {
             state.processes += 1;
-            state.fds += engine.fds(thread.tid).count() as u64;
+            state.fds += engine.fd_count(thread.tid) as u64;
             *names.entry(String::from_utf8_lossy(&thread.comm).into_owned()).or_insert(0) += 1;
         }
     }
