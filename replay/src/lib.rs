@@ -43,6 +43,7 @@
 //! ```
 
 mod context;
+pub mod digest;
 pub mod engine;
 pub mod fields;
 pub mod filter;
@@ -53,6 +54,7 @@ pub mod text;
 pub mod upgrade;
 
 pub use context::{Context, TextOptions, TimeMode};
+pub use digest::{Digest, Digester};
 pub use engine::{Engine, Fd, Thread};
 pub use filter::{Filter, FilterError};
 pub use format::{DEFAULT_JSON, DEFAULT_LINE, Format, FormatError};
