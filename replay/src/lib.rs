@@ -19,6 +19,6 @@ pub mod upgrade;
 pub use context::{Context, TextOptions, TimeMode};
 pub use engine::{Engine, Fd, Thread};
 pub use format::{DEFAULT_JSON, DEFAULT_LINE, Format, FormatError};
-pub use replay::{Played, Player, Replay, ReplayOptions, Step, View, Visibility};
+pub use replay::{Checkpoint, Played, Player, Replay, ReplayOptions, Step, View, Visibility};
 pub use text::{BufferMode, Dialect};
 pub use upgrade::{Upgraded, Upgrader};

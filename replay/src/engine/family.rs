@@ -9,16 +9,16 @@ use std::collections::BTreeSet;
 /// How far up the tree a new parent is looked for. Real trees are a few dozen deep.
 const MAX_ANCESTORS: usize = 4096;
 /// Exits that are remembered.
-const RING: usize = 8192;
+pub(super) const RING: usize = 8192;
 /// How long an exit keeps the clone event of its parent from making the thread anew, ns.
 const RECENT_NS: u64 = 2_000_000_000;
 
 /// The last exits: the clone event of a caller may come after its child has gone.
 #[derive(Debug, Default)]
 pub(super) struct RecentExits {
-    ring: Vec<(u64, u64)>,
-    next: usize,
-    by_key: BTreeSet<(u64, u64, usize)>,
+    pub ring: Vec<(u64, u64)>,
+    pub next: usize,
+    pub by_key: BTreeSet<(u64, u64, usize)>,
 }
 
 fn exit_key(ptid: i64, tid: i64) -> u64 {
@@ -27,7 +27,12 @@ fn exit_key(ptid: i64, tid: i64) -> u64 {
 
 impl RecentExits {
     fn push(&mut self, ptid: i64, tid: i64, ts: u64) {
-        let (key, at) = (exit_key(ptid, tid), self.next);
+        self.push_key(exit_key(ptid, tid), ts);
+    }
+
+    /// As [`RecentExits::push`], for what an exit was remembered as.
+    pub fn push_key(&mut self, key: u64, ts: u64) {
+        let at = self.next;
         match self.ring.get_mut(at) {
             Some(old) => {
                 self.by_key.remove(&(old.0, old.1, at));

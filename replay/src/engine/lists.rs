@@ -35,7 +35,7 @@ const KINDS: [FdKind; 21] = [
 
 const L4_TCP: u8 = 2;
 
-fn kind_of(kind: FdType) -> Option<FdKind> {
+pub(super) fn kind_of(kind: FdType) -> Option<FdKind> {
     KINDS.get(usize::from(kind.0).checked_sub(1)?).copied()
 }
 
