@@ -252,16 +252,14 @@ impl Player {
 }
 
 impl Suppression {
-    /// Takes over the threads of a checkpoint, or, of one that was made without, those of the state.
+    /// Takes over the threads of a checkpoint, or, of one that was made for other programs, those of the state.
     fn restore(&mut self, suppressed: Option<Suppression>, engine: &Engine) {
-        match suppressed {
-            Some(suppressed) => self.take_threads(suppressed),
-            None => {
-                self.clear();
-                for thread in engine.threads() {
-                    self.list_one(&thread.comm, thread.tid, thread.ptid);
-                }
-            }
+        if suppressed.is_some_and(|s| self.take_threads(s)) {
+            return;
+        }
+        self.clear();
+        for thread in engine.threads() {
+            self.list_one(&thread.comm, thread.tid, thread.ptid);
         }
     }
 }

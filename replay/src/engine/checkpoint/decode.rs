@@ -119,6 +119,10 @@ fn table(input: &mut In<'_>, mut table: Table) -> Result<Table> {
     table.threads_refused = input.u64()?;
     table.fds_refused = input.u64()?;
     table.next_seq = input.i64()?;
+    // Far more than a replay can reach, and far from where counting ends.
+    if !(1..=1 << 56).contains(&table.next_seq) {
+        return invalid("place in a group");
+    }
     let (groups, mut last) = (input.usize()?, None);
     // Each has a thread.
     if groups > table.max_threads {
@@ -142,8 +146,12 @@ fn table(input: &mut In<'_>, mut table: Table) -> Result<Table> {
         table.slots.push(Some(Box::new(entry)));
         table.index.insert(tid, slot);
     }
-    if table.groups.values().any(|group| group.members.is_empty()) {
-        return invalid("group without threads");
+    for group in table.groups.values() {
+        let alive = |tid: &&i64| table.thread(**tid).is_some_and(|t| !t.is_dead());
+        let alive = group.members.values().filter(alive).count();
+        if group.members.is_empty() || alive != group.alive as usize {
+            return invalid("group of threads");
+        }
     }
     for parent in (0u32..).take(threads) {
         read_children(input, parent, &mut table)?;
@@ -158,7 +166,8 @@ fn read_slot(input: &mut In<'_>, tid: i64, table: &mut Table) -> Result<Slot> {
         let Some(group) = table.groups.get_mut(&pid) else {
             return invalid("group of a thread");
         };
-        if seq.unsigned_abs() >= table.next_seq.unsigned_abs() || group.members.insert(seq, tid).is_some() {
+        let counted = (1..table.next_seq.unsigned_abs()).contains(&seq.unsigned_abs());
+        if !counted || group.members.insert(seq, tid).is_some() {
             return invalid("place in a group");
         }
     }
@@ -269,6 +278,9 @@ fn read_fds(input: &mut In<'_>, pool: &mut Pool, max: usize) -> Result<FdTable> 
         take(pool, FD_COST)?;
         let number = input.key(last)?;
         last = Some(number);
+        if number < 0 {
+            return invalid("number of an fd");
+        }
         fds.insert(number, read_fd(input, pool)?);
     }
     Ok(fds)
@@ -359,5 +371,8 @@ fn read_container(input: &mut In<'_>) -> Result<Container> {
         return container.ok_or(CheckpointError::Invalid("container"));
     }
     let id = std::str::from_utf8(input.slice()?).map_err(|_| CheckpointError::Invalid("container"))?;
+    if id.is_empty() {
+        return invalid("container");
+    }
     Ok(Container { id: id.to_owned(), kind: option(input, In::u16)?, ..Container::default() })
 }

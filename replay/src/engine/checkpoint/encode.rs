@@ -10,6 +10,7 @@ use super::super::users::{Group, Interfaces, Listed, User, Users};
 use super::super::{Engine, Fd, Socket, Text, Thread};
 use super::code::Out;
 use scapkit_format::lists::interfaces::Address;
+use std::collections::HashMap;
 use std::sync::Arc;
 use zerocopy::IntoBytes;
 
@@ -63,14 +64,19 @@ impl Engine {
             put_container(&mut out, container);
         }
         let mut hasher = blake3::Hasher::new();
+        let mut tables = HashMap::new();
         for (tid, slot) in self.table.slots_by_tid() {
             let Some(s) = self.table.get(slot) else { continue };
             out.i64(tid);
             put_thread(&mut out, &s.thread);
             out.u32(self.alive_threads(s.thread.pid));
-            if out.table(&s.fds) {
+            // A table may be that of many threads.
+            let fds = tables.entry(Arc::as_ptr(&s.fds).addr()).or_insert_with(|| {
+                let mut out = Out::by_value();
                 put_fds(&mut out, &s.fds);
-            }
+                blake3::hash(&out.bytes)
+            });
+            out.bytes.extend_from_slice(fds.as_bytes());
             // Not all of it in memory at once.
             hasher.update(&out.bytes);
             out.bytes.clear();
