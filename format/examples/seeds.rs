@@ -25,7 +25,7 @@ fn main() {
         std::process::exit(2);
     };
     let out = Path::new(&out);
-    for target in ["blocks", "events", "lists", "containers", "verify"] {
+    for target in ["blocks", "events", "lists", "containers", "verify", "checkpoint"] {
         std::fs::create_dir_all(out.join(target)).unwrap();
     }
     for file in args.map(std::path::PathBuf::from) {

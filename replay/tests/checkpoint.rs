@@ -380,7 +380,7 @@ fn what_is_refused() {
         (changed(body.len() - 9, 1), CheckpointError::Hash),
         (changed(7, 3), CheckpointError::Version),
         (changed(8, 1), CheckpointError::Parts),
-        (changed(16, 64), CheckpointError::Truncated),
+        (changed(18, 16), CheckpointError::Truncated),
         (changed(22, 64), CheckpointError::Memory),
         (body[..40].to_vec(), CheckpointError::Truncated),
     ] {
@@ -394,6 +394,43 @@ fn what_is_refused() {
     late.event(1, 1, scapkit_format::schema::id::SYSCALL_CLOSE_E, &scapkit_format::synth::Params::new().i64(1));
     late.block(BlockType::CHECKPOINT, &body);
     assert_eq!(refused(&late.finish()).1, Some(CheckpointError::Late));
+}
+
+/// A state that needs several blocks, with texts that are longer than lists can hold.
+#[test]
+fn several_blocks() {
+    let args: Vec<Vec<u8>> = (0..200u8).map(|n| vec![n | 1; 60_000]).collect();
+    let threads: Vec<_> = (100..)
+        .zip(&args)
+        .map(|(tid, args)| scapkit_format::lists::threads::Thread { tid, pid: tid, args, ..init() })
+        .collect();
+    let player = reopened(options(View::Current), &Synth::new().section().threads(9, &threads).finish());
+    let export = player.export().unwrap();
+    let (mut others, mut bodies) = (Vec::new(), Vec::new());
+    blocks(&export, |_, bytes, content| match content {
+        Content::Checkpoint(body) => bodies.push(body.to_vec()),
+        _ => others.extend_from_slice(bytes),
+    });
+    assert!(bodies.len() > 1);
+    let with = |order: &[usize]| {
+        let mut s = Synth::new();
+        s.raw(&others);
+        for n in order {
+            s.block(BlockType::CHECKPOINT, &bodies[*n]);
+        }
+        let nothing = scapkit_format::synth::Params::new().i64(-1).empty();
+        s.event(1, 1, scapkit_format::schema::id::SYSCALL_GETCWD_X, &nothing);
+        reopened(options(View::Current), &s.finish())
+    };
+    let whole = with(&[0, 1]);
+    assert_eq!(whole.checkpoint_notes().refused, 0);
+    assert_eq!(whole.engine().thread(101).unwrap().args.len(), 60_000);
+    for order in [&[0][..], &[1], &[1, 0], &[0, 0, 1]] {
+        let player = with(order);
+        assert!(player.checkpoint_notes().refused > 0, "{order:?}");
+        assert_eq!(player.checkpoint_notes().first, Some(CheckpointError::Parts), "{order:?}");
+        assert_eq!(player.engine().thread(101).unwrap().args.len(), 4095, "{order:?}: the lists are used");
+    }
 }
 
 /// Not a test: what a checkpoint of a large state takes.
@@ -438,5 +475,58 @@ fn ten_thousand_threads() {
             export.len(),
             player.engine().counters().state_bytes,
         );
+    }
+}
+
+/// Lines that a program prints of a capture; `None` when the program is not here.
+fn lines(program: &str, arguments: &[&str], capture: &[u8]) -> Option<Vec<String>> {
+    let file = std::env::temp_dir().join(format!("scapkit-checkpoint-{}.scap", std::process::id()));
+    std::fs::write(&file, capture).unwrap();
+    let ran = std::process::Command::new(program).arg("-r").arg(&file).args(arguments).output();
+    std::fs::remove_file(&file).unwrap();
+    let ran = match ran {
+        Ok(ran) => ran,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("SKIPPED: {program} is not here\n"))
+                .unwrap();
+            return None;
+        }
+        Err(e) => panic!("{program}: {e}"),
+    };
+    let complaints = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(ran.status.success(), "{program}: {complaints}");
+    assert!(!complaints.contains("cut short"), "{program}: {complaints}");
+    Some(String::from_utf8_lossy(&ran.stdout).lines().map(str::to_owned).collect())
+}
+
+/// Programs that are not ours skip the block and read the rest.
+#[test]
+fn other_readers() {
+    const FIELDS: &str = "*%evt.type %evt.dir %thread.tid %proc.name %proc.pname %fd.name";
+    let corpus = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus"));
+    for name in ["break-in", "old-2016", "strange-names"] {
+        let bytes = plain(&corpus.join(format!("{name}.scap")));
+        let (cut, mut raw) = (count(&bytes) / 2, Vec::new());
+        let mut player = Player::new(options(View::Recorded));
+        blocks(&bytes, |n, block, content| {
+            if n <= cut {
+                let _ = player.play(content);
+            } else {
+                raw.push(block.to_vec());
+            }
+        });
+        let (before, body, after) = parts(&player.export().unwrap());
+        let rest = raw.concat();
+        let with = Synth::new().raw(&before).block(BlockType::CHECKPOINT, &body).raw(&after).raw(&rest).finish();
+        let without = Synth::new().raw(&before).raw(&after).raw(&rest).finish();
+        let events = raw.len() + count(&after);
+        if let Some(frames) = lines("tshark", &["-T", "fields", "-e", "frame.number"], &with) {
+            assert_eq!(frames.len(), events, "{name}");
+        }
+        let sysdig = |capture: &[u8]| lines("sysdig", &["-D", "-p", FIELDS], capture);
+        if let (Some(with), Some(without)) = (sysdig(&with), sysdig(&without)) {
+            assert_eq!(with, without, "{name}");
+            assert!(!with.is_empty());
+        }
     }
 }
