@@ -58,6 +58,6 @@ pub use digest::{Digest, Digester};
 pub use engine::{Engine, Fd, Thread};
 pub use filter::{Filter, FilterError};
 pub use format::{DEFAULT_JSON, DEFAULT_LINE, Format, FormatError};
-pub use replay::{Played, Player, Replay, ReplayOptions, Step, View, Visibility};
+pub use replay::{Checkpoint, Played, Player, Replay, ReplayOptions, Step, View, Visibility};
 pub use text::{BufferMode, Dialect};
 pub use upgrade::{Upgraded, Upgrader};

@@ -19,10 +19,12 @@
 
 mod bind;
 mod cgroups;
+pub(crate) mod checkpoint;
 mod clone;
 mod container_json;
 mod containers;
 mod exec;
+mod export;
 mod family;
 mod fd;
 mod fdtable;
@@ -39,6 +41,7 @@ mod tuples;
 mod users;
 
 pub use bind::Bound;
+pub use checkpoint::CheckpointError;
 pub use container_json::{Container, Labels, Mount};
 pub use fd::{Fd, FdKind, Socket};
 pub use names::{write_ipv4, write_ipv6};
@@ -168,7 +171,7 @@ impl Engine {
             Content::Fds(list) => self.load_fds(list.clone()),
             Content::Interfaces(list) => self.interfaces.load(list.clone()),
             Content::Users(list) => self.users.load(list.clone(), &mut self.table.pool),
-            Content::Event(_) | Content::Unknown | Content::Broken(_) => {}
+            Content::Event(_) | Content::Checkpoint(_) | Content::Unknown | Content::Broken(_) => {}
         }
     }
 
