@@ -86,7 +86,9 @@ fn blocks(bytes: &[u8], mut f: impl FnMut(usize, &[u8], &Content<'_>)) {
 
 fn count(bytes: &[u8]) -> usize {
     let mut n = 0;
-    blocks(bytes, |_, _, _| n += 1);
+    if !bytes.is_empty() {
+        blocks(bytes, |_, _, _| n += 1);
+    }
     n
 }
 
@@ -154,11 +156,7 @@ fn check(name: &str, bytes: &[u8], view: View, more: usize) {
         headed.extend_from_slice(&rest);
         blocks(&headed, |n, _, content| {
             if let Some(n) = n.checked_sub(1) {
-                assert_eq!(
-                    asking.play(&mut player, content),
-                    whole[cut + 1 + n],
-                    "{name} at {cut}, block {n} after it"
-                );
+                assert_eq!(asking.play(&mut player, content), whole[cut + 1 + n], "{name} at {cut}, block {n} after it");
             }
         });
         assert!(player.export().unwrap() == end.0, "{name} at {cut}: the state at the end is another");
@@ -348,7 +346,8 @@ fn parts(export: &[u8]) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
 /// A capture that was cut, of some files and a container.
 fn exported() -> Vec<u8> {
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus/break-in.scap");
-    let mut replay = Replay::new(Capture::open(corpus.as_ref(), Limits::default()).unwrap(), options(View::Current));
+    let mut replay =
+        Replay::new(Capture::open(corpus.as_ref(), Limits::default()).unwrap(), options(View::Current));
     while replay.next().unwrap().is_some() {}
     replay.export().unwrap()
 }
@@ -384,7 +383,7 @@ fn what_is_refused() {
         (changed(7, 3), CheckpointError::Version),
         (changed(8, 1), CheckpointError::Parts),
         (changed(18, 16), CheckpointError::Truncated),
-        (changed(22, 64), CheckpointError::Memory),
+        (changed(22, 64), CheckpointError::Truncated),
         (body[..40].to_vec(), CheckpointError::Truncated),
     ] {
         let (refusals, first, listed) = refused(&with(&[&body]));
@@ -402,7 +401,7 @@ fn what_is_refused() {
 /// A state that needs several blocks, with texts that are longer than lists can hold.
 #[test]
 fn several_blocks() {
-    let args: Vec<Vec<u8>> = (0..200u8).map(|n| vec![n | 1; 60_000]).collect();
+    let args: Vec<Vec<u8>> = (0..200u8).map(|n| vec![n + 1; 60_000]).collect();
     let threads: Vec<_> = (100..)
         .zip(&args)
         .map(|(tid, args)| scapkit_format::lists::threads::Thread { tid, pid: tid, args, ..init() })
@@ -442,8 +441,9 @@ fn several_blocks() {
 fn ten_thousand_threads() {
     use scapkit_format::lists::fds::{Fd, FdInfo, FdType};
     let names: Vec<Vec<u8>> = (0..10_000).map(|n| format!("/srv/data/{n}/file.dat").into_bytes()).collect();
-    let threads: Vec<_> =
-        (2..10_002).map(|tid| scapkit_format::lists::threads::Thread { tid, pid: tid, ptid: 1, ..init() }).collect();
+    let threads: Vec<_> = (2..10_002)
+        .map(|tid| scapkit_format::lists::threads::Thread { tid, pid: tid, ptid: 1, ..init() })
+        .collect();
     let mut lists = Synth::new();
     lists.section().threads(9, &[init()]).threads(9, &threads);
     for tid in 2..10_002i64 {
@@ -521,7 +521,7 @@ fn other_readers() {
         let rest = raw.concat();
         let with = Synth::new().raw(&before).block(BlockType::CHECKPOINT, &body).raw(&after).raw(&rest).finish();
         let without = Synth::new().raw(&before).raw(&after).raw(&rest).finish();
-        let events = raw.len() + count(&after);
+        let events = count(&with) - count(&before) - 1;
         if let Some(frames) = lines("tshark", &["-T", "fields", "-e", "frame.number"], &with) {
             assert_eq!(frames.len(), events, "{name}");
         }
