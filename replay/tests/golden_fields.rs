@@ -13,8 +13,6 @@ use std::path::PathBuf;
 const KNOWN: &[(&str, u32, &str)] = &[
     ("fd.types", 2_660, "upstream lists them in the order of a hash table"),
     ("evt.buffer", 360, "of an empty buffer upstream shows what it showed last"),
-    ("fd.containername", 40, "the goldens were made without the plugin that knows of containers"),
-    ("fd.containerdirectory", 40, "the goldens were made without the plugin that knows of containers"),
     ("user.shell", 39, "the goldens were made without the plugin that knows of containers"),
 ];
 
