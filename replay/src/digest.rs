@@ -19,11 +19,11 @@
 //! `state-hash` is over the state after the last event: every thread in the order of its id, with all that
 //! the engine knows of it and its fds, then users, groups and containers.
 
+use crate::TextOptions;
 use crate::engine::{Container, Engine, Fd, Group, Mount, Socket, Thread, User};
 use crate::format::{Format, FormatError};
 use crate::replay::{Played, Replay, ReplayOptions, Step, View, Visibility};
 use crate::text::Dialect;
-use crate::TextOptions;
 use scapkit_format::{Capture, Result};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -412,14 +412,7 @@ impl State {
         for n in [pfmajor, pfminor, cap_inheritable, cap_permitted, cap_effective, exe_ino, exe_ino_ctime] {
             self.number(*n);
         }
-        for n in [
-            exe_ino_mtime,
-            ctime_to_clone_ns,
-            pidns_to_ctime_ns,
-            pidns_init_start_ts,
-            clone_ts,
-            lastexec_ts,
-        ] {
+        for n in [exe_ino_mtime, ctime_to_clone_ns, pidns_to_ctime_ns, pidns_init_start_ts, clone_ts, lastexec_ts] {
             self.number(*n);
         }
     }

@@ -155,7 +155,7 @@ fn a_long_line_of_ancestors() {
     for tid in 2..60_000 {
         w.event(tid, id::SYSCALL_CLONE_20_X, &born(tid, tid - 1, tid, flags));
     }
-    for n in 0..200_000 {
+    for n in 0..50_000 {
         let (tid, child) = (100_000 + 2 * n, 100_001 + 2 * n);
         w.event(tid, id::SYSCALL_CLONE_20_X, &born(tid, 59_999, tid, flags));
         w.event(child, id::SYSCALL_CLONE_20_X, &born(child, tid, child, flags));
@@ -199,7 +199,15 @@ fn parents_in_a_circle() {
     for (first, n) in [(10, 1i64), (20, 2), (100, 100), (10_000, 20_000)] {
         for i in 0..n {
             let (tid, ptid) = (first + i, first + (i + 1) % n);
-            threads.push(ListedThread { tid, pid: tid, ptid, sid: tid, comm: b"x", exe: b"x", ..ListedThread::default() });
+            threads.push(ListedThread {
+                tid,
+                pid: tid,
+                ptid,
+                sid: tid,
+                comm: b"x",
+                exe: b"x",
+                ..ListedThread::default()
+            });
         }
     }
     for chunk in threads.chunks(10_000) {
@@ -244,7 +252,8 @@ fn ancestors_with_long_arguments() {
     for n in 0..20 {
         s.event(n, 499, id::SYSCALL_CLOSE_X, &Params::new().i64(0).i64(3));
     }
-    let format = Format::compile("*%proc.aargs %proc.acmdline %proc.aname[18446744073709551615] %proc.aname[5]").unwrap();
+    let format =
+        Format::compile("*%proc.aargs %proc.acmdline %proc.aname[18446744073709551615] %proc.aname[5]").unwrap();
     let capture = Capture::from_bytes(s.finish(), "long", Limits::default());
     let mut replay = Replay::new(capture, ReplayOptions::default());
     let options = TextOptions::new(Dialect::Libs);

@@ -159,13 +159,15 @@ pub enum Time {
 
 /// Print or compare the digest of captures: events per type, hash of their fields, final state
 #[derive(Debug, Args)]
-#[command(after_help = "A digest is a small text that changes when what scapkit says of a capture changes. It is kept \
+#[command(
+    after_help = "A digest is a small text that changes when what scapkit says of a capture changes. It is kept \
     as FILE.digest\nbeside the capture, or where --check says.\n\n\
     Examples:\n  \
     scapkit replay incident.scap\n  \
     scapkit replay --update corpus/*.scap\n  \
     scapkit replay --check corpus/*.scap\n  \
-    scapkit replay --check=digests/ incident.scap")]
+    scapkit replay --check=digests/ incident.scap"
+)]
 pub struct Replay {
     /// Captures
     #[arg(required = true, value_name = "FILE")]

@@ -99,7 +99,9 @@ pub fn report_state(name: &str, counters: &EngineCounters) {
         }
     }
     if counters.family_refused > 0 {
-        eprintln!("scapkit: {name}: note: processes change their parents more often than a machine's do; some have none");
+        eprintln!(
+            "scapkit: {name}: note: processes change their parents more often than a machine's do; some have none"
+        );
     }
     if counters.containers_unreadable > 0 {
         let count = counters.containers_unreadable;

@@ -108,7 +108,8 @@ fn another_host_name_and_user() {
     let folder = gathered(&files);
     let ask = script(&format!("'{SCAPKIT}'"), &files);
     let here = hashed(Command::new("sh").args(["-c", &ask]).current_dir(folder.path()));
-    let renamed = format!("hostname elsewhere 2>/dev/null || echo elsewhere > /proc/sys/kernel/hostname || exit\n{ask}");
+    let renamed =
+        format!("hostname elsewhere 2>/dev/null || echo elsewhere > /proc/sys/kernel/hostname || exit\n{ask}");
     let there = hashed(Command::new("unshare").args(["-u", "sh", "-c", &renamed]).current_dir(folder.path()));
     assert_eq!(here, there);
 }
@@ -147,7 +148,12 @@ fn in_an_empty_root() {
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let enter = |script: &str| {
         let mut command = Command::new("unshare");
-        command.arg("-n").arg("-u").arg("-R").arg(folder.path()).args(["-S", "65534", "-G", "65534", "/sh", "-c", script]);
+        command
+            .arg("-n")
+            .arg("-u")
+            .arg("-R")
+            .arg(folder.path())
+            .args(["-S", "65534", "-G", "65534", "/sh", "-c", script]);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command
     };

@@ -41,7 +41,8 @@ fn the_hash_of_the_events_can_be_had_otherwise() {
     for fields in [None, Some("--fields=evt.num,fd.name,evt.arg[0]")] {
         let digest = run(Command::new(SCAPKIT).args(["replay", file]).args(fields)).expect(0).out();
         let format = value(&digest, "fields").split(',').map(|f| format!("%{f} ")).collect::<String>();
-        let read = scapkit(["read", "--all", "--json", "--view", "current", "-p", &format!("*{format}"), file]).expect(0);
+        let read =
+            scapkit(["read", "--all", "--json", "--view", "current", "-p", &format!("*{format}"), file]).expect(0);
         assert_eq!(read.stdout.iter().filter(|b| **b == b'\n').count().to_string(), value(&digest, "events"));
         let hash = blake3::hash(&read.stdout).to_hex();
         assert_eq!(hash[..32], value(&digest, "events-hash"));

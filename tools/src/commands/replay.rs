@@ -94,11 +94,8 @@ fn expectation(file: &Path, args: &Args) -> Result<PathBuf> {
 }
 
 fn digest(file: &Path, args: &Args, common: &Common) -> Result<Digest> {
-    let mut digester = if args.fields.is_empty() {
-        Digester::new(DEFAULT_FIELDS)?
-    } else {
-        Digester::new(&args.fields)?
-    };
+    let mut digester =
+        if args.fields.is_empty() { Digester::new(DEFAULT_FIELDS)? } else { Digester::new(&args.fields)? };
     let mut replay = Replay::new(open::capture(file, common)?, Digester::replay_options());
     let mut progress = Progress::new(false);
     let mut blocks = 0u64;

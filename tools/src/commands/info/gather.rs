@@ -268,12 +268,8 @@ fn state(engine: &Engine) -> State {
         }
     }
     let c = engine.counters();
-    state.not_kept = NotKept {
-        threads: c.threads_refused,
-        fds: c.fds_refused,
-        memory: c.memory_refused,
-        family: c.family_refused,
-    };
+    state.not_kept =
+        NotKept { threads: c.threads_refused, fds: c.fds_refused, memory: c.memory_refused, family: c.family_refused };
     state.by_name = sorted(names);
     state
 }
