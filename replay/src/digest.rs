@@ -396,6 +396,9 @@ impl State {
             pidns_init_start_ts,
             clone_ts,
             lastexec_ts,
+            exec_ns,
+            cpu_user,
+            cpu_system,
         } = thread;
         for n in [tid, pid, ptid, sid, vpgid, pgid, vtid, vpid, fdlimit] {
             self.signed(*n);
@@ -412,7 +415,17 @@ impl State {
         for n in [pfmajor, pfminor, cap_inheritable, cap_permitted, cap_effective, exe_ino, exe_ino_ctime] {
             self.number(*n);
         }
-        for n in [exe_ino_mtime, ctime_to_clone_ns, pidns_to_ctime_ns, pidns_init_start_ts, clone_ts, lastexec_ts] {
+        for n in [
+            exe_ino_mtime,
+            ctime_to_clone_ns,
+            pidns_to_ctime_ns,
+            pidns_init_start_ts,
+            clone_ts,
+            lastexec_ts,
+            exec_ns,
+            cpu_user,
+            cpu_system,
+        ] {
             self.number(*n);
         }
     }

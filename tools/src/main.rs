@@ -5,7 +5,9 @@
 mod cli;
 mod commands;
 mod open;
+mod output;
 mod progress;
+mod selection;
 mod time;
 
 use clap::Parser;

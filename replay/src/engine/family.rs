@@ -15,16 +15,16 @@ const FREE_WORK: u64 = 1 << 20;
 /// threads.
 const WORK_PER_EVENT: u64 = 64;
 /// Exits that are remembered.
-const RING: usize = 8192;
+pub(super) const RING: usize = 8192;
 /// How long an exit keeps the clone event of its parent from making the thread anew, ns.
 const RECENT_NS: u64 = 2_000_000_000;
 
 /// The last exits: the clone event of a caller may come after its child has gone.
 #[derive(Debug, Default)]
 pub(super) struct RecentExits {
-    ring: Vec<(u64, u64)>,
-    next: usize,
-    by_key: BTreeSet<(u64, u64, usize)>,
+    pub ring: Vec<(u64, u64)>,
+    pub next: usize,
+    pub by_key: BTreeSet<(u64, u64, usize)>,
 }
 
 fn exit_key(ptid: i64, tid: i64) -> u64 {
@@ -33,7 +33,12 @@ fn exit_key(ptid: i64, tid: i64) -> u64 {
 
 impl RecentExits {
     fn push(&mut self, ptid: i64, tid: i64, ts: u64) {
-        let (key, at) = (exit_key(ptid, tid), self.next);
+        self.push_key(exit_key(ptid, tid), ts);
+    }
+
+    /// As [`RecentExits::push`], for what an exit was remembered as.
+    pub fn push_key(&mut self, key: u64, ts: u64) {
+        let at = self.next;
         match self.ring.get_mut(at) {
             Some(old) => {
                 self.by_key.remove(&(old.0, old.1, at));
@@ -277,7 +282,7 @@ impl Engine {
 /// Work on families, counted, so that no capture makes it more than linear in its events.
 #[derive(Debug, Default)]
 pub(super) struct FamilyWork {
-    done: u64,
+    pub done: u64,
     /// Steps that were not made.
     pub refused: u64,
 }

@@ -35,19 +35,23 @@ const KINDS: [FdKind; 21] = [
 
 const L4_TCP: u8 = 2;
 
+/// Time from the change of the executable's inode to the clone event of a thread of the list, whose clone
+/// event nobody saw. Upstream never sets it; what was in its memory is this in all of its answers that are known.
+const LISTED_CTIME_TO_CLONE: u64 = 1;
+
 /// What came with lists since threads were linked last, so that a list in the middle of a section costs no more
 /// than what is in it.
 #[derive(Debug, Default)]
 pub(super) struct Listed {
     /// Threads, and those that fds are of.
-    tids: Vec<i64>,
+    pub tids: Vec<i64>,
     /// Ports that servers of this section's lists are bound to.
-    ports: BTreeSet<u16>,
+    pub ports: BTreeSet<u16>,
 }
 
 impl Listed {
     /// More are not remembered before duplicates are taken out; a table has fewer threads unless told otherwise.
-    const MAX: usize = 1 << 20;
+    pub const MAX: usize = 1 << 20;
 
     fn add(&mut self, tid: i64) {
         if self.tids.len() >= Self::MAX {
@@ -70,7 +74,7 @@ impl Listed {
     }
 }
 
-fn kind_of(kind: FdType) -> Option<FdKind> {
+pub(super) fn kind_of(kind: FdType) -> Option<FdKind> {
     KINDS.get(usize::from(kind.0).checked_sub(1)?).copied()
 }
 
@@ -137,6 +141,7 @@ impl Engine {
         t.exe_ino = e.exe_ino;
         t.exe_ino_ctime = e.exe_ino_ctime;
         t.exe_ino_mtime = e.exe_ino_mtime;
+        t.ctime_to_clone_ns = LISTED_CTIME_TO_CLONE;
         t.pidns_init_start_ts = e.pidns_init_start_ts;
         t
     }

@@ -19,10 +19,12 @@
 
 mod bind;
 mod cgroups;
+pub(crate) mod checkpoint;
 mod clone;
 mod container_json;
 mod containers;
 mod exec;
+mod export;
 mod family;
 mod fd;
 mod fdtable;
@@ -39,6 +41,7 @@ mod tuples;
 mod users;
 
 pub use bind::Bound;
+pub use checkpoint::CheckpointError;
 pub use container_json::{Container, Labels, Mount};
 pub use fd::{Fd, FdKind, Socket};
 pub use names::{write_ipv4, write_ipv6};
@@ -48,6 +51,7 @@ pub use users::{Group, InterfaceAddress, User};
 use bind::Plan;
 use containers::Containers;
 use scapkit_format::{Content, Event, MachineInfo};
+use std::collections::BTreeMap;
 use table::Table;
 use users::{Interfaces, Users};
 
@@ -117,6 +121,8 @@ pub struct Engine {
     /// Removed by [`Engine::observe`]: parent and tid, to be dated by the next event.
     undated_exit: Option<(i64, i64)>,
     recent_exits: family::RecentExits,
+    /// Time of the last event of the scheduler, by processor.
+    switches: BTreeMap<u16, u64>,
     family_work: family::FamilyWork,
     /// For paths and names being made.
     scratch: Vec<u8>,
@@ -148,6 +154,7 @@ impl Engine {
             closing: None,
             undated_exit: None,
             recent_exits: family::RecentExits::default(),
+            switches: BTreeMap::new(),
             family_work: family::FamilyWork::default(),
             scratch: Vec::new(),
             scratch2: Vec::new(),
@@ -164,7 +171,7 @@ impl Engine {
             Content::Fds(list) => self.load_fds(list.clone()),
             Content::Interfaces(list) => self.interfaces.load(list.clone()),
             Content::Users(list) => self.users.load(list.clone(), &mut self.table.pool),
-            Content::Event(_) | Content::Unknown | Content::Broken(_) => {}
+            Content::Event(_) | Content::Checkpoint(_) | Content::Unknown | Content::Broken(_) => {}
         }
     }
 
@@ -186,6 +193,7 @@ impl Engine {
         self.closing = None;
         self.undated_exit = None;
         self.recent_exits = family::RecentExits::default();
+        self.switches.clear();
     }
 
     /// Ends the lists of a section: links threads to their processes and parents and tells servers
@@ -254,6 +262,11 @@ impl Engine {
     pub fn fds(&self, tid: i64) -> impl Iterator<Item = (i64, &Fd)> {
         let fds = self.table.find(tid).and_then(|s| self.table.fds(s));
         fds.into_iter().flatten().map(|(n, fd)| (*n, fd))
+    }
+
+    /// How many fds the thread's own table has, whichever it uses.
+    pub fn own_fd_count(&self, tid: i64) -> usize {
+        self.table.find(tid).and_then(|s| self.table.get(s)).map_or(0, |s| s.fds.len())
     }
 
     /// How many fds a thread uses.
