@@ -155,7 +155,7 @@ fn a_long_line_of_ancestors() {
     for tid in 2..60_000 {
         w.event(tid, id::SYSCALL_CLONE_20_X, &born(tid, tid - 1, tid, flags));
     }
-    for n in 0..200_000 {
+    for n in 0..50_000 {
         let (tid, child) = (100_000 + 2 * n, 100_001 + 2 * n);
         w.event(tid, id::SYSCALL_CLONE_20_X, &born(tid, 59_999, tid, flags));
         w.event(child, id::SYSCALL_CLONE_20_X, &born(child, tid, child, flags));
