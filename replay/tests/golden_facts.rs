@@ -1,0 +1,89 @@
+//! The rows `events`, `fspath`, `fdkinds`, `fd_sequences`, `net` and `name_modifiers` of golden-tests.yaml: a machine
+//! with one process, a few events, and what the fields say of the last one.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic)]
+
+#[path = "golden_facts/checks.rs"]
+mod checks;
+#[path = "golden_facts/events.rs"]
+mod events;
+#[path = "golden_facts/rows.rs"]
+mod rows;
+
+use checks::Outcome;
+use rows::Facts;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+/// Checks that cannot hold, and why: row, check, reason.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[];
+
+/// Rows that wait for fields which are not computed yet.
+const PENDING: &[&str] = &[];
+
+/// Where the shared folder is, and a word when it is not.
+fn shared() -> Option<PathBuf> {
+    let path = std::env::var_os("SCAPKIT_SHARED")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from);
+    let here = path.join("spec").is_dir();
+    if !here {
+        say(&format!("SKIPPED: the shared folder is not here ({})", path.display()));
+    }
+    here.then_some(path)
+}
+
+fn say(text: &str) {
+    std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{text}\n")).unwrap();
+}
+
+#[test]
+fn facts() {
+    let Some(shared) = shared() else { return };
+    let yaml = std::fs::read_to_string(shared.join("spec/golden-tests.yaml")).unwrap();
+    let facts: Facts = serde_yaml_ng::from_str(&yaml).unwrap();
+    let (mut wrong, mut unused) = (String::new(), EXCEPTIONS.to_vec());
+    let mut tally: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    for row in facts.rows() {
+        let (mut failed, mut waiting) = (false, false);
+        for check in &row.checks {
+            let outcome = row.run(check);
+            let excepted = unused.iter().position(|(id, what, _)| *id == row.id && *what == check.to_string());
+            match (outcome, excepted) {
+                (Outcome::Holds, None) => {}
+                (Outcome::Holds, Some(at)) => {
+                    let (id, what, _) = unused.remove(at);
+                    writeln!(wrong, "{id}: {what}: holds now: take it off the list of exceptions").unwrap();
+                }
+                (Outcome::Pending, _) => waiting = true,
+                (Outcome::Fails(_), Some(at)) => {
+                    unused.remove(at);
+                    failed = true;
+                }
+                (Outcome::Fails(how), None) => {
+                    writeln!(wrong, "{}: {check}: {how}", row.id).unwrap();
+                    failed = true;
+                }
+            }
+        }
+        match (waiting, PENDING.contains(&row.id.as_str())) {
+            (true, false) => writeln!(wrong, "{}: waits for fields that are not computed", row.id).unwrap(),
+            (false, true) => writeln!(wrong, "{}: now passes: take it off the list", row.id).unwrap(),
+            _ => {}
+        }
+        let [passed, pending, excepted] = tally.entry(row.section).or_default();
+        *(if failed {
+            excepted
+        } else if waiting {
+            pending
+        } else {
+            passed
+        }) += 1;
+    }
+    for (section, [passed, pending, excepted]) in tally {
+        say(&format!("{section}: {passed} rows pass, {pending} wait for fields, {excepted} do not"));
+    }
+    for (id, what, _) in unused {
+        writeln!(wrong, "{id}: {what}: no such check").unwrap();
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
