@@ -10,6 +10,7 @@
 mod context;
 pub mod engine;
 pub mod fields;
+pub mod filter;
 pub mod format;
 pub mod replay;
 mod suppress;
@@ -18,6 +19,7 @@ pub mod upgrade;
 
 pub use context::{Context, TextOptions, TimeMode};
 pub use engine::{Engine, Fd, Thread};
+pub use filter::{Filter, FilterError};
 pub use format::{DEFAULT_JSON, DEFAULT_LINE, Format, FormatError};
 pub use replay::{Played, Player, Replay, ReplayOptions, Step, View, Visibility};
 pub use text::{BufferMode, Dialect};

@@ -8,12 +8,12 @@ mod checks;
 mod events;
 #[path = "golden_facts/rows.rs"]
 mod rows;
+mod shared;
 
 use checks::Outcome;
 use rows::Facts;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 /// Checks that cannot hold, and why: row, check, reason.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[];
@@ -21,26 +21,15 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 /// Rows that wait for fields which are not computed yet.
 const PENDING: &[&str] = &[];
 
-/// Where the shared folder is, and a word when it is not.
-fn shared() -> Option<PathBuf> {
-    let path = std::env::var_os("SCAPKIT_SHARED")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared")), PathBuf::from);
-    let here = path.join("spec").is_dir();
-    if !here {
-        say(&format!("SKIPPED: the shared folder is not here ({})", path.display()));
-    }
-    here.then_some(path)
-}
-
 fn say(text: &str) {
     std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{text}\n")).unwrap();
 }
 
 #[test]
 fn facts() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared::folder() else { return };
     let yaml = std::fs::read_to_string(shared.join("spec/golden-tests.yaml")).unwrap();
-    let facts: Facts = serde_yaml_ng::from_str(&yaml).unwrap();
+    let facts: Facts = serde_saphyr::from_str(&yaml).unwrap();
     let (mut wrong, mut unused) = (String::new(), EXCEPTIONS.to_vec());
     let mut tally: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
     for row in facts.rows() {

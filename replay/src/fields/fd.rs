@@ -237,7 +237,7 @@ fn directory<'v>(cx: &Context<'v>, arg: &Arg, sink: &mut Sink<'_>) -> Option<Val
 
 /// An address and a port.
 #[derive(Clone, Copy)]
-enum End {
+pub(crate) enum End {
     V4([u8; 4], u16),
     V6([u8; 16], u16),
 }
@@ -255,7 +255,7 @@ fn port<'v>(end: End) -> Value<'v> {
 }
 
 /// Source and destination of a connection.
-fn ends(fd: &Fd) -> Option<(End, End)> {
+pub(crate) fn ends(fd: &Fd) -> Option<(End, End)> {
     match fd.socket {
         Socket::Ipv4 { sip, sport, dip, dport, .. } if fd.kind == FdKind::Ipv4 => {
             Some((End::V4(sip, sport), End::V4(dip, dport)))
@@ -268,7 +268,7 @@ fn ends(fd: &Fd) -> Option<(End, End)> {
 }
 
 /// The server's end of a connection, or the address that a server listens on.
-fn server(fd: &Fd) -> Option<End> {
+pub(crate) fn server(fd: &Fd) -> Option<End> {
     match fd.socket {
         Socket::Ipv4Server { ip, port, .. } if fd.kind == FdKind::Ipv4Server => Some(End::V4(ip, port)),
         Socket::Ipv6Server { ip, port, .. } if fd.kind == FdKind::Ipv6Server => Some(End::V6(ip, port)),

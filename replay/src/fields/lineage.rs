@@ -78,7 +78,7 @@ fn parent<'v>(cx: &Context<'v>) -> Option<&'v Thread> {
 }
 
 /// The threads above a main thread, by parent ids. Ends in a loop, which hostile captures may have.
-struct Ancestors<'v> {
+pub(crate) struct Ancestors<'v> {
     engine: &'v Engine,
     at: &'v Thread,
     /// Brent's loop detection: the thread that was met `steps` ago, and when to take another.
@@ -88,7 +88,7 @@ struct Ancestors<'v> {
 }
 
 impl<'v> Ancestors<'v> {
-    fn of(engine: &'v Engine, main: &'v Thread) -> Self {
+    pub(crate) fn of(engine: &'v Engine, main: &'v Thread) -> Self {
         Ancestors { engine, at: main, mark: main.tid, steps: 0, turn: 2 }
     }
 }
@@ -130,12 +130,12 @@ pub(super) fn arguments(t: &Thread, out: &mut Vec<u8>) {
 }
 
 /// Appends a NUL-separated list with spaces instead.
-pub(super) fn spaced(list: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn spaced(list: &[u8], out: &mut Vec<u8>) {
     out.extend(list.iter().map(|b| if *b == 0 { b' ' } else { *b }));
 }
 
 /// Appends name and arguments.
-pub(super) fn command_line(t: &Thread, out: &mut Vec<u8>) {
+pub(crate) fn command_line(t: &Thread, out: &mut Vec<u8>) {
     out.extend_from_slice(&t.comm);
     if !t.args.is_empty() {
         out.push(b' ');

@@ -4,7 +4,7 @@
 //! does not compute yet are in [`pending`]; asking for one is an error of its own.
 
 mod container;
-mod event;
+pub(crate) mod event;
 pub(crate) mod fd;
 mod kind;
 pub(crate) mod lineage;
@@ -346,7 +346,15 @@ fn argument_name(text: &str) -> Option<&'static str> {
 
 /// The known name that is nearest to a text, if it is near at all.
 pub fn nearest(text: &str) -> Option<&'static str> {
-    let names = all().map(|f| f.name).chain(pending::NAMES.iter().copied());
+    nearest_of(text, all().map(|f| f.name).chain(pending::NAMES.iter().copied()))
+}
+
+/// The name that is nearest to a text, if one is near at all.
+pub(crate) fn nearest_of<'n>(text: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    // Whoever writes more than any name has is not looking for one.
+    if text.len() > 64 {
+        return None;
+    }
     let (distance, name) = names.map(|n| (distance(text, n), n)).min()?;
     (distance <= text.len().max(3) / 3).then_some(name)
 }

@@ -4,7 +4,7 @@ use crate::events::capture;
 use crate::rows::Row;
 use scapkit_format::{Capture, Content, Item, Limits};
 use scapkit_replay::fields::{Refused, parse_prefix};
-use scapkit_replay::{Context, Dialect, Format, Played, Player, ReplayOptions, TextOptions, View};
+use scapkit_replay::{Context, Dialect, Filter, Format, Played, Player, ReplayOptions, TextOptions, View};
 use std::fmt;
 
 /// One thing that is said.
@@ -61,7 +61,15 @@ impl Row {
                 let found = text(cx, name);
                 if found == wanted { Outcome::Holds } else { Outcome::Fails(format!("{found:?}, not {wanted:?}")) }
             }
-            Check::Filter(..) | Check::Refused(_) => Outcome::Pending,
+            Check::Filter(filter, wanted) => match Filter::compile(filter) {
+                Err(error) => Outcome::Fails(error.shown(filter)),
+                Ok(mut filter) if filter.matches(cx) == *wanted => Outcome::Holds,
+                Ok(_) => Outcome::Fails(String::new()),
+            },
+            Check::Refused(filter) => match Filter::compile(filter) {
+                Err(_) => Outcome::Holds,
+                Ok(_) => Outcome::Fails("was taken".to_owned()),
+            },
         })
     }
 }

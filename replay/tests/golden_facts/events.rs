@@ -7,7 +7,7 @@ use scapkit_format::lists::users::Account;
 use scapkit_format::schema::{EVENTS, EventInfo, ParamInfo, ParamType};
 use scapkit_format::synth::{Params, Synth};
 use serde::Deserialize;
-use serde_yaml_ng::Value;
+use serde_json::Value;
 use std::net::Ipv6Addr;
 
 const AF_INET: u8 = 2;
@@ -181,7 +181,7 @@ fn encode(info: &EventInfo, param: &ParamInfo, value: &Value) -> Vec<u8> {
             ParamType::ByteBuf => text.as_bytes().to_vec(),
             _ => [text.as_bytes(), b"\0"].concat(),
         },
-        (None, Value::Mapping(_)) => hex("bytes").or_else(|| hex("cstr_hex").map(|b| [&b[..], b"\0"].concat())).unwrap(),
+        (None, Value::Object(_)) => hex("bytes").or_else(|| hex("cstr_hex").map(|b| [&b[..], b"\0"].concat())).unwrap(),
         other => panic!("{info}: {}: {other:?}", param.name),
     }
 }

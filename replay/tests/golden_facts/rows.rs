@@ -3,7 +3,7 @@
 use crate::checks::Check;
 use crate::events::{Machine, Step, words};
 use serde::Deserialize;
-use serde_yaml_ng::Value;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The sections of the file that are tested here.
@@ -128,7 +128,7 @@ impl Facts {
                 let fd = if accepts { 5 } else { 9 };
                 let steps = row.seq.iter().map(|step| match step {
                     Value::String(word) => words(word, fd, ""),
-                    step => Step::of(step.as_sequence().unwrap()),
+                    step => Step::of(step.as_array().unwrap()),
                 });
                 rows.push(Row::plain(section, row.id, steps.collect(), row.says.checks()));
             }
