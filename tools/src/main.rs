@@ -5,6 +5,7 @@
 mod cli;
 mod commands;
 mod open;
+mod pattern;
 mod progress;
 mod time;
 
@@ -43,6 +44,8 @@ fn main() -> ExitCode {
         Command::Read(args) => commands::read::run(args, common),
         Command::Convert(args) => commands::convert::run(args, common),
         Command::Verify(args) => commands::verify::run(args, common),
+        Command::Fields(args) => commands::fields::run(args),
+        Command::Events(args) => commands::events::run(args),
         Command::Completions(args) => commands::completions::run(args),
         Command::Man(args) => commands::man::run(args),
     };

@@ -3,6 +3,7 @@
 //! A field is one row of a table and one function. Names that the reference has and this version
 //! does not compute yet are in [`pending`]; asking for one is an error of its own.
 
+mod about;
 mod container;
 pub(crate) mod event;
 pub(crate) mod fd;
@@ -13,6 +14,7 @@ mod process;
 mod sides;
 mod user;
 
+pub use about::{CLASSES, Class, Entry};
 pub use kind::{Kind, Traits};
 
 use crate::Context;

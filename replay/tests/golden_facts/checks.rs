@@ -3,7 +3,6 @@
 use crate::events::capture;
 use crate::rows::Row;
 use scapkit_format::{Capture, Content, Item, Limits};
-use scapkit_replay::fields::{Refused, parse_prefix};
 use scapkit_replay::{Context, Dialect, Filter, Format, Played, Player, ReplayOptions, TextOptions, View};
 use std::fmt;
 
@@ -43,7 +42,7 @@ impl Row {
     /// Replays the events; whether the check holds at the last one.
     pub fn run(&self, check: &Check) -> Outcome {
         if let Check::Field(name, _) | Check::Absent(name) = check
-            && let Err(Refused::NotAvailable(_)) = parse_prefix(name)
+            && Format::compile(&format!("%{name}")).is_err_and(|e| e.code() == "format-field-not-available")
         {
             return Outcome::Pending;
         }
@@ -62,9 +61,12 @@ impl Row {
                 if found == wanted { Outcome::Holds } else { Outcome::Fails(format!("{found:?}, not {wanted:?}")) }
             }
             Check::Filter(filter, wanted) => match Filter::compile(filter) {
+                Err(error) if error.message.ends_with("is not available yet") => Outcome::Pending,
                 Err(error) => Outcome::Fails(error.shown(filter)),
-                Ok(mut filter) if filter.matches(cx) == *wanted => Outcome::Holds,
-                Ok(_) => Outcome::Fails(String::new()),
+                Ok(mut filter) => match filter.matches(cx) == *wanted {
+                    true => Outcome::Holds,
+                    false => Outcome::Fails(format!("it does {}match", if *wanted { "not " } else { "" })),
+                },
             },
             Check::Refused(filter) => match Filter::compile(filter) {
                 Err(_) => Outcome::Holds,

@@ -22,7 +22,14 @@ pub struct Machine {
     thread_uid: u32,
     loginuid: u32,
     #[serde(skip)]
-    pub comm: Option<String>,
+    comm: Option<String>,
+}
+
+impl Machine {
+    /// One whose process is named so.
+    pub fn of_program(comm: &str) -> Machine {
+        Machine { comm: Some(comm.to_owned()), ..Machine::default() }
+    }
 }
 
 #[derive(Deserialize, Clone)]

@@ -133,7 +133,7 @@ impl Facts {
                 rows.push(Row::plain(section, row.id, steps.collect(), row.says.checks()));
             }
         }
-        let machine = Machine { comm: Some("myexe".to_owned()), ..Machine::default() };
+        let machine = Machine::of_program("myexe");
         let open = vec![words("opened", 0, "")];
         for check in self.name_modifiers.checks() {
             let id = format!("name_modifiers {check}");
