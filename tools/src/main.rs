@@ -5,8 +5,10 @@
 mod cli;
 mod commands;
 mod open;
+mod output;
 mod pattern;
 mod progress;
+mod selection;
 mod time;
 
 use clap::Parser;

@@ -5,7 +5,7 @@ use super::error::FilterError;
 use super::stack::{Datum, Stack, c_string};
 use crate::Context;
 use crate::fields::{self, Arg, Field, Kind, Refused, Traits, Value};
-use crate::text::{Sink, Style, numbers};
+use crate::text::{Sink, Style, escape, numbers};
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -64,7 +64,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 // ---- looking up ----
 
 /// Looks up an operand's fields and checks its types.
-pub(super) fn compile(text: &[u8], operand: &ast::Operand) -> Result<Operand, FilterError> {
+pub(crate) fn compile(text: &[u8], operand: &ast::Operand) -> Result<Operand, FilterError> {
     match &operand.kind {
         OperandKind::Field { name, arg } => field(text, operand, name, arg.as_deref()),
         OperandKind::Call { function, args, selector } => call(text, operand, *function, args, selector.as_deref()),
@@ -281,6 +281,65 @@ impl Operand {
                 source.append(cx, stack)?;
                 Some(Datum::Made(start..stack.text.len()))
             }
+        }
+    }
+}
+
+impl Operand {
+    /// Appends the value as text. False, with nothing appended, when there is none.
+    pub fn text(&self, cx: &Context<'_>, sink: &mut Sink<'_>) -> bool {
+        if let Source::Field(field, arg) = &self.source {
+            return field.text(cx, arg, sink);
+        }
+        // Formats with transformers are few, and printing dwarfs it.
+        let mut stack = Stack::default();
+        let start = sink.out.len();
+        match self.eval(cx, &mut stack) {
+            None => return false,
+            Some(Datum::Number(n)) => numbers::unsigned(sink.out, u64::try_from(n).unwrap_or(0)),
+            Some(Datum::List(range)) => {
+                sink.out.push(b'(');
+                for (n, item) in stack.items.get(range).unwrap_or_default().iter().enumerate() {
+                    if n > 0 {
+                        sink.out.push(b',');
+                    }
+                    sink.out.extend_from_slice(stack.get(item));
+                }
+                sink.out.push(b')');
+            }
+            Some(datum) => sink.out.extend_from_slice(c_string(datum.text(&stack).unwrap_or_default())),
+        }
+        sink.finish(start);
+        true
+    }
+
+    /// Appends the value as JSON.
+    pub fn json(&self, cx: &Context<'_>, out: &mut Vec<u8>) {
+        if let Source::Field(field, arg) = &self.source {
+            return field.json(cx, arg, out);
+        }
+        let mut stack = Stack::default();
+        let string = |out: &mut Vec<u8>, text: &[u8]| {
+            out.push(b'"');
+            let start = out.len();
+            out.extend_from_slice(text);
+            escape::json(out, start);
+            out.push(b'"');
+        };
+        match self.eval(cx, &mut stack) {
+            None => out.extend_from_slice(b"null"),
+            Some(Datum::Number(n)) => numbers::unsigned(out, u64::try_from(n).unwrap_or(0)),
+            Some(Datum::List(range)) => {
+                out.push(b'[');
+                for (n, item) in stack.items.get(range).unwrap_or_default().iter().enumerate() {
+                    if n > 0 {
+                        out.push(b',');
+                    }
+                    string(out, stack.get(item));
+                }
+                out.push(b']');
+            }
+            Some(datum) => string(out, c_string(datum.text(&stack).unwrap_or_default())),
         }
     }
 }
