@@ -107,8 +107,6 @@ pub enum FormatErrorKind {
     Width,
     /// No field of that name.
     UnknownField(String),
-    /// A field that exists, but is not computed by this version.
-    NotAvailable(&'static str),
     /// A field that can only be compared.
     FilterOnly(&'static str),
     /// A field whose argument is missing or wrong, and what was expected.
@@ -125,7 +123,6 @@ impl FormatError {
             FormatErrorKind::EndsEarly => "format-ends-early",
             FormatErrorKind::Width => "format-width",
             FormatErrorKind::UnknownField(_) => "format-unknown-field",
-            FormatErrorKind::NotAvailable(_) => "format-field-not-available",
             FormatErrorKind::FilterOnly(_) => "format-filter-only-field",
             FormatErrorKind::Argument(..) => "format-argument",
             FormatErrorKind::Transformer(_) => "format-transformer",
@@ -144,7 +141,6 @@ impl fmt::Display for FormatError {
                 f.write_str("the name of a field was expected after '%'")
             }
             FormatErrorKind::UnknownField(text) => write!(f, "'{text}' is not the name of a field"),
-            FormatErrorKind::NotAvailable(name) => write!(f, "field {name} is not available yet"),
             FormatErrorKind::FilterOnly(name) => write!(f, "field {name} can be used in filters only"),
             FormatErrorKind::Argument(name, wanted) => write!(f, "after field {name}, {wanted} was expected"),
             FormatErrorKind::Transformer(message) => f.write_str(message),
@@ -324,7 +320,6 @@ fn explain(refused: &Refused, text: &str) -> (FormatErrorKind, Option<&'static s
             let word = word.trim_end_matches('.');
             (FormatErrorKind::UnknownField(word.into()), fields::nearest(word))
         }
-        Refused::NotAvailable(name) => (FormatErrorKind::NotAvailable(name), None),
         Refused::Argument(name, wanted) => (FormatErrorKind::Argument(name, wanted), None),
     }
 }

@@ -48,6 +48,7 @@ pub use users::{Group, InterfaceAddress, User};
 use bind::Plan;
 use containers::Containers;
 use scapkit_format::{Content, Event, MachineInfo};
+use std::collections::BTreeMap;
 use table::Table;
 use users::{Interfaces, Users};
 
@@ -109,6 +110,8 @@ pub struct Engine {
     /// Removed by [`Engine::observe`]: parent and tid, to be dated by the next event.
     undated_exit: Option<(i64, i64)>,
     recent_exits: family::RecentExits,
+    /// Time of the last event of the scheduler, by processor.
+    switches: BTreeMap<u16, u64>,
     /// For paths and names being made.
     scratch: Vec<u8>,
     scratch2: Vec<u8>,
@@ -138,6 +141,7 @@ impl Engine {
             closing: None,
             undated_exit: None,
             recent_exits: family::RecentExits::default(),
+            switches: BTreeMap::new(),
             scratch: Vec::new(),
             scratch2: Vec::new(),
         }
@@ -174,6 +178,7 @@ impl Engine {
         self.closing = None;
         self.undated_exit = None;
         self.recent_exits = family::RecentExits::default();
+        self.switches.clear();
     }
 
     /// Ends the lists of a section: links threads to their processes and parents and tells servers
@@ -241,6 +246,11 @@ impl Engine {
     pub fn fds(&self, tid: i64) -> impl Iterator<Item = (i64, &Fd)> {
         let fds = self.table.find(tid).and_then(|s| self.table.fds(s));
         fds.into_iter().flatten().map(|(n, fd)| (*n, fd))
+    }
+
+    /// How many fds the thread's own table has, whichever it uses.
+    pub fn own_fd_count(&self, tid: i64) -> usize {
+        self.table.find(tid).and_then(|s| self.table.get(s)).map_or(0, |s| s.fds.len())
     }
 
     /// The leader of a thread's process: itself, or `None` when it is not known.

@@ -1,13 +1,14 @@
 //! `proc.a*`, `proc.p*` and the leaders of groups and sessions: threads that are reached from the
 //! event's thread.
 
+use super::process::open_fds;
 use super::{Arg, Field, Kind, Takes, Traits, Value, field};
 use crate::Context;
 use crate::engine::{Engine, Thread};
 use crate::text::Sink;
 
 /// Without an index a comparison asks every ancestor.
-const COMPARED_EACH: Traits = Traits::NO_RHS.and(Traits::NO_TRANSFORMER);
+pub(super) const COMPARED_EACH: Traits = Traits::NO_RHS.and(Traits::NO_TRANSFORMER);
 
 pub(super) const FIELDS: &[Field] = &[
     field("proc.aname", Kind::Text, |cx, arg, sink| each(cx, arg, sink, |t, out| out.extend_from_slice(&t.comm)))
@@ -26,13 +27,13 @@ pub(super) const FIELDS: &[Field] = &[
     field("proc.apid", Kind::Int64, |cx, arg, _| {
         let t = match *arg {
             Arg::Index(n) => ancestor(cx, n)?,
-            _ => cx.thread()?,
+            _ => ancestor(cx, 0)?,
         };
-        Some(Value::Signed(t.pid))
+        shown_id(t.pid)
     })
     .takes(Takes::Index)
     .traits(COMPARED_EACH),
-    field("proc.ppid", Kind::Int64, |cx, _, _| ancestor(cx, 1).map(|p| Value::Signed(p.pid))),
+    field("proc.ppid", Kind::Int64, |cx, _, _| ancestor(cx, 1).and_then(|p| shown_id(p.pid))),
     field("proc.pname", Kind::Text, |cx, _, _| ancestor(cx, 1).map(|p| Value::Text(&p.comm))),
     field("proc.pexe", Kind::Text, |cx, _, _| ancestor(cx, 1).map(|p| Value::Text(&p.exe))),
     field("proc.pexepath", Kind::Text, |cx, _, _| ancestor(cx, 1).map(|p| Value::Text(&p.exepath))),
@@ -42,6 +43,14 @@ pub(super) const FIELDS: &[Field] = &[
     }),
     field("proc.pvpid", Kind::Int64, |cx, _, _| parent(cx).map(|p| Value::Signed(p.vpid))),
     field("proc.ppid.ts", Kind::RelTime, |cx, _, _| parent(cx).map(|p| Value::Unsigned(p.clone_ts))),
+    field("proc.ppid.duration", Kind::RelTime, |cx, _, _| {
+        let parent = ancestor(cx, 1)?;
+        Some(Value::Unsigned(match parent.clone_ts {
+            // As upstream has it.
+            0 => open_fds(cx)?,
+            since => cx.event.ts.wrapping_sub(since),
+        }))
+    }),
     field("proc.loginshellid", Kind::Int64, |cx, _, _| {
         let main = cx.engine.main_thread(cx.thread()?.tid)?;
         let line = std::iter::once(main).chain(Ancestors::of(cx.engine, main));
@@ -57,6 +66,11 @@ pub(super) const FIELDS: &[Field] = &[
     field("proc.pgid.exe", Kind::Text, |cx, _, _| leader(cx, &HOST_GROUP, |t| &t.exe)),
     field("proc.pgid.exepath", Kind::Text, |cx, _, _| leader(cx, &HOST_GROUP, |t| &t.exepath)),
 ];
+
+/// An id as a field shows it: those that cannot be one are missing.
+pub(super) fn shown_id<'v>(id: i64) -> Option<Value<'v>> {
+    (-1..=i64::from(u32::MAX)).contains(&id).then_some(Value::Signed(id))
+}
 
 /// The n-th ancestor process: from a main thread to its parent's main thread. 0 is the event's own.
 fn ancestor<'v>(cx: &Context<'v>, n: usize) -> Option<&'v Thread> {

@@ -94,7 +94,6 @@ fn field(text: &[u8], at: &ast::Operand, name: &str, arg: Option<&[u8]>) -> Resu
         Err(Refused::Argument(field, wanted)) if name.starts_with(field) => {
             return Err(fail(format!("after field {field}, {wanted} was expected")));
         }
-        Err(Refused::NotAvailable(name)) => return Err(fail(format!("field {name} is not available yet"))),
         _ => {
             let nearest = fields::nearest(name).filter(|n| *n != name);
             return Err(fail(format!("filter_check called with nonexistent field {whole}")).near(nearest));
@@ -161,7 +160,7 @@ fn call(
         return Err(fail(format!("transformer {name} takes no selector")));
     }
     for (arg, operand) in args.iter().zip(&compiled) {
-        if operand.traits.has(Traits::NO_TRANSFORMER) {
+        if function != Function::Val && operand.traits.has(Traits::NO_TRANSFORMER) {
             let field = String::from_utf8_lossy(text.get(arg.span.clone()).unwrap_or_default());
             return Err(FilterError::new(
                 text,
@@ -227,9 +226,7 @@ fn call(
         (_, [arg], [operand]) => {
             let boxed = Box::new(operand.source.clone());
             let (fits, source, kind) = match function {
-                Function::Val => {
-                    return Ok(operand.clone());
-                }
+                Function::Val => return Ok(operand.clone()),
                 Function::Len => {
                     let fits = operand.list || matches!(operand.kind, Kind::Text | Kind::Bytes);
                     return if fits {

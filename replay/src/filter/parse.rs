@@ -639,6 +639,3 @@ fn unescape(text: &[u8], quote: u8) -> Result<Vec<u8>, (usize, String)> {
     }
     Ok(out)
 }
-
-#[cfg(test)]
-mod tests;
