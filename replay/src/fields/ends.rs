@@ -74,13 +74,15 @@ fn is_local(cx: &Context<'_>, end: End) -> bool {
             match own {
                 Some("") => cx.engine.containers().any(|c| is(&c.ip)),
                 own => {
-                    let listed = |i: &InterfaceAddress| matches!(i, InterfaceAddress::V4 { address, .. } if *address == ip);
+                    let listed =
+                        |i: &InterfaceAddress| matches!(i, InterfaceAddress::V4 { address, .. } if *address == ip);
                     own.is_some_and(is) || cx.engine.interfaces().iter().any(listed)
                 }
             }
         }
         End::V6(ip, _) => {
-            let near = |i: &InterfaceAddress| matches!(i, InterfaceAddress::V6 { address } if address.get(..8) == ip.get(..8));
+            let near =
+                |i: &InterfaceAddress| matches!(i, InterfaceAddress::V6 { address } if address.get(..8) == ip.get(..8));
             inside.is_none() && cx.engine.interfaces().iter().any(near)
         }
     }

@@ -28,9 +28,11 @@ pub(super) const FIELDS: &[Field] = &[
     }),
     field("thread.cgroup", Kind::Text, |cx, arg, _| {
         let Arg::Key(subsystem) = arg else { return None };
-        let mut paths = cx.thread()?.cgroups.split(|b| *b == 0).filter_map(|entry| {
-            entry.strip_prefix(subsystem.as_bytes())?.strip_prefix(b"=")
-        });
+        let mut paths = cx
+            .thread()?
+            .cgroups
+            .split(|b| *b == 0)
+            .filter_map(|entry| entry.strip_prefix(subsystem.as_bytes())?.strip_prefix(b"="));
         paths.next().map(Value::Text)
     })
     .takes(Takes::Word),

@@ -47,7 +47,8 @@ fn message<'v>(cx: &Context<'v>) -> Option<Message<'v>> {
     }
     let data = shown(cx.event.param(cx.info.param_index("data")?)?);
     let rest = data.get(1..)?;
-    let digits = rest.iter().take(MAX_DIGITS).position(|b| matches!(*b, b'>' | 0)).unwrap_or(rest.len().min(MAX_DIGITS));
+    let digits =
+        rest.iter().take(MAX_DIGITS).position(|b| matches!(*b, b'>' | 0)).unwrap_or(rest.len().min(MAX_DIGITS));
     let (digits, rest) = rest.split_at_checked(digits)?;
     let priority = std::str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?;
     let priority: i32 = priority.parse().ok()?;

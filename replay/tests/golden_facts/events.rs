@@ -171,7 +171,12 @@ fn exec(constant: &str, told: &[(&str, &str)]) -> Step {
 fn encode(info: &EventInfo, param: &ParamInfo, value: &Value) -> Vec<u8> {
     let hex = |key: &str| {
         let digits = value.get(key)?.as_str().unwrap();
-        Some((0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect::<Vec<_>>())
+        Some(
+            (0..digits.len())
+                .step_by(2)
+                .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
+                .collect::<Vec<_>>(),
+        )
     };
     match (param.kind.fixed_size(), value) {
         (_, Value::Null) => Vec::new(),
@@ -207,7 +212,8 @@ fn flag(info: &EventInfo, param: &str, names: &str) -> u32 {
 /// `addr S`, `sockaddr S`, `tuple C->S`: the ends that the comment above the rows describes.
 fn address(text: &str) -> Vec<u8> {
     let (_, ends) = text.split_once(' ').unwrap();
-    let v6 = |ip: &str, port: u16| (AF_INET6, [&ip.parse::<Ipv6Addr>().unwrap().octets()[..], &port.to_le_bytes()].concat());
+    let v6 =
+        |ip: &str, port: u16| (AF_INET6, [&ip.parse::<Ipv6Addr>().unwrap().octets()[..], &port.to_le_bytes()].concat());
     let v4 = |ip: [u8; 4], port: u16| (AF_INET, [&ip[..], &port.to_le_bytes()].concat());
     let mut bytes = Vec::new();
     for end in ends.split("->") {

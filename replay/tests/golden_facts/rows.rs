@@ -72,11 +72,18 @@ const OF_ALL_KINDS: [(&str, &str); 8] = [
     ("fd.dev", "0"),
 ];
 
-/// What the comments behind single rows say beside or instead of it.
+/// What the comments behind single rows say beside or instead of it. An fd that gets a name by the event counts as
+/// renamed: the goldens say so of memfd_create.
 const OF_KINDS: [(&str, &[(&str, &str)]); 3] = [
     ("PPME_SYSCALL_PIPE_X", &[("fd.uid", "14"), ("fd.ino", "81976")]),
-    ("PPME_SYSCALL_MEMFD_CREATE_X", &[("fd.name", "memory-file"), ("fd.containername", ":memory-file")]),
-    ("PPME_SYSCALL_PIDFD_OPEN_X", &[("fd.name", "/proc/1"), ("fd.containername", ":/proc/1")]),
+    (
+        "PPME_SYSCALL_MEMFD_CREATE_X",
+        &[("fd.name", "memory-file"), ("fd.containername", ":memory-file"), ("fd.name_changed", "true")],
+    ),
+    (
+        "PPME_SYSCALL_PIDFD_OPEN_X",
+        &[("fd.name", "/proc/1"), ("fd.containername", ":/proc/1"), ("fd.name_changed", "true")],
+    ),
 ];
 
 impl Says {
@@ -103,7 +110,8 @@ impl Facts {
                 let value = value.strip_prefix("D/").map_or(value.clone(), |rest| format!("{D}/{rest}"));
                 Check::Field(format!("fs.path.{field}"), value)
             });
-            let (id, absent) = (format!("fspath {at} {name}"), PATH_FIELDS.map(|f| Check::Absent(format!("fs.path.{f}"))));
+            let (id, absent) =
+                (format!("fspath {at} {name}"), PATH_FIELDS.map(|f| Check::Absent(format!("fs.path.{f}"))));
             let mut failed = params.clone();
             failed[0] = Value::from(-1);
             let steps = |params: &[Value]| {

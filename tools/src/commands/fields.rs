@@ -3,7 +3,7 @@
 use crate::cli::Fields;
 use crate::{Outcome, pattern, printable};
 use anyhow::Result;
-use scapkit_replay::fields::{CLASSES, Class, Entry, Traits};
+use scapkit_replay::fields::{CLASSES, Class, Entry, Field, Traits};
 use serde_json::json;
 use std::io::Write;
 
@@ -12,7 +12,7 @@ pub fn run(args: &Fields) -> Result<Outcome> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut any = false;
     for class in CLASSES {
-        let rows: Vec<Entry> = class.fields().filter(|e| pattern::fits(wanted, e.name)).collect();
+        let rows: Vec<Entry> = class.fields().filter(|e| pattern::fits(wanted, e.field.name)).collect();
         if rows.is_empty() {
             continue;
         }
@@ -33,18 +33,13 @@ pub fn run(args: &Fields) -> Result<Outcome> {
 
 /// Name, type, what it is; then its argument and what else is particular about it.
 fn line(out: &mut impl Write, row: &Entry) -> std::io::Result<()> {
-    let kind = row.field.map_or("-", |f| type_name(f.kind.upstream_name()));
-    write!(out, "  {:<32} {kind:<8} {}", row.name, row.about)?;
+    let field = row.field;
+    write!(out, "  {:<32} {:<8} {}", field.name, type_name(field), row.about)?;
     let mut notes = Vec::new();
-    match row.field {
-        Some(field) => {
-            if let Some(form) = field.takes.form() {
-                notes.push(format!("{}{form}", if field.takes.is_required() { "needs " } else { "may have " }));
-            }
-            notes.extend(field.traits.words().map(str::to_owned));
-        }
-        None => notes.push("not available yet".to_owned()),
+    if let Some(form) = field.takes.form() {
+        notes.push(format!("{}{form}", if field.takes.is_required() { "needs " } else { "may have " }));
     }
+    notes.extend(field.traits.words().map(str::to_owned));
     if !notes.is_empty() {
         write!(out, " ({})", notes.join("; "))?;
     }
@@ -52,18 +47,18 @@ fn line(out: &mut impl Write, row: &Entry) -> std::io::Result<()> {
 }
 
 fn object(class: &Class, row: &Entry) -> serde_json::Value {
-    let has = |traits| row.field.map(|f| f.traits.has(traits));
+    let field = row.field;
+    let has = |traits| field.traits.has(traits);
     json!({
-        "name": row.name, "class": class.name, "about": row.about, "available": row.field.is_some(),
-        "type": row.field.map(|f| type_name(f.kind.upstream_name())),
-        "argument": row.field.and_then(|f| f.takes.form()),
-        "argument_required": row.field.map(|f| f.takes.is_required()),
-        "list": has(Traits::LIST), "filter_only": has(Traits::FILTER_ONLY), "print_only": has(Traits::PRINT_ONLY),
-        "deprecated": has(Traits::DEPRECATED), "transformers": has(Traits::NO_TRANSFORMER).map(|no| !no),
-        "right_of_operator": has(Traits::NO_RHS).map(|no| !no),
+        "name": field.name, "class": class.name, "about": row.about, "type": type_name(field),
+        "argument": field.takes.form(), "argument_required": field.takes.is_required(), "list": has(Traits::LIST),
+        "filter_only": has(Traits::FILTER_ONLY), "print_only": has(Traits::PRINT_ONLY),
+        "deprecated": has(Traits::DEPRECATED), "transformers": !has(Traits::NO_TRANSFORMER),
+        "right_of_operator": !has(Traits::NO_RHS),
     })
 }
 
-fn type_name(name: &'static str) -> &'static str {
+fn type_name(field: &Field) -> &'static str {
+    let name = field.kind.upstream_name();
     name.strip_prefix("PT_").unwrap_or(name)
 }
