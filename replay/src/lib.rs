@@ -43,6 +43,7 @@
 //! ```
 
 mod context;
+pub mod digest;
 pub mod engine;
 pub mod fields;
 pub mod filter;
@@ -53,9 +54,10 @@ pub mod text;
 pub mod upgrade;
 
 pub use context::{Context, TextOptions, TimeMode};
+pub use digest::{Digest, Digester};
 pub use engine::{Engine, Fd, Thread};
 pub use filter::{Filter, FilterError};
 pub use format::{DEFAULT_JSON, DEFAULT_LINE, Format, FormatError};
-pub use replay::{Played, Player, Replay, ReplayOptions, Step, View, Visibility};
+pub use replay::{Checkpoint, Played, Player, Replay, ReplayOptions, Step, View, Visibility};
 pub use text::{BufferMode, Dialect};
 pub use upgrade::{Upgraded, Upgrader};

@@ -55,6 +55,7 @@ pub enum Color {
 pub enum Command {
     Info(Info),
     Read(Read),
+    Replay(Replay),
     Convert(Convert),
     Verify(Verify),
     Fields(Fields),
@@ -173,6 +174,33 @@ pub enum Time {
     D,
     #[value(name = "D")]
     Delta,
+}
+
+/// Print or compare the digest of captures: events per type, hash of their fields, final state
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A digest is a small text that changes when what scapkit says of a capture changes. It is kept \
+    as FILE.digest\nbeside the capture, or where --check says.\n\n\
+    Examples:\n  \
+    scapkit replay incident.scap\n  \
+    scapkit replay --update corpus/*.scap\n  \
+    scapkit replay --check corpus/*.scap\n  \
+    scapkit replay --check=digests/ incident.scap"
+)]
+pub struct Replay {
+    /// Captures
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Compare with the digests kept, with status 1 and the differences when one differs. EXPECTED: another
+    /// folder that holds them, or the file for a single FILE
+    #[arg(long, value_name = "EXPECTED", num_args = 0..=1, require_equals = true)]
+    pub check: Option<Option<PathBuf>>,
+    /// Write the digests instead of comparing them
+    #[arg(long)]
+    pub update: bool,
+    /// Fields to hash instead of the usual ones, separated by commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub fields: Vec<String>,
 }
 
 /// Rewrite a capture: other compression, other profile

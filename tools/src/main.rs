@@ -44,6 +44,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Info(args) => commands::info::run(args, common),
         Command::Read(args) => commands::read::run(args, common),
+        Command::Replay(args) => commands::replay::run(args, common),
         Command::Convert(args) => commands::convert::run(args, common),
         Command::Verify(args) => commands::verify::run(args, common),
         Command::Fields(args) => commands::fields::run(args),

@@ -67,13 +67,23 @@ pub(super) const FIELDS: &[Field] = &[
     field("proc.pgid.exepath", Kind::Text, |cx, _, _| leader(cx, &HOST_GROUP, |t| &t.exepath)),
 ];
 
+/// Largest id: those of gVisor's sandboxes are made unique above 32 bits, and JSON's numbers end there.
+pub(super) const MAX_ID: i64 = 1 << 53;
+
 /// An id as a field shows it: those that cannot be one are missing.
 pub(super) fn shown_id<'v>(id: i64) -> Option<Value<'v>> {
-    (-1..=i64::from(u32::MAX)).contains(&id).then_some(Value::Signed(id))
+    (-1..=MAX_ID).contains(&id).then_some(Value::Signed(id))
 }
+/// How far up is looked. Real trees are a few dozen deep; a hostile one has as many levels as threads.
+const MAX_ANCESTORS: usize = 4096;
+/// Longest text of all ancestors together.
+const MAX_TEXT: usize = 1 << 20;
 
 /// The n-th ancestor process: from a main thread to its parent's main thread. 0 is the event's own.
 fn ancestor<'v>(cx: &Context<'v>, n: usize) -> Option<&'v Thread> {
+    if n > MAX_ANCESTORS {
+        return None;
+    }
     let mut main = cx.engine.main_thread(cx.thread()?.tid)?;
     for _ in 0..n {
         cx.engine.thread(main.ptid)?;
@@ -99,11 +109,12 @@ pub(crate) struct Ancestors<'v> {
     mark: i64,
     steps: u32,
     turn: u32,
+    left: usize,
 }
 
 impl<'v> Ancestors<'v> {
     pub(crate) fn of(engine: &'v Engine, main: &'v Thread) -> Self {
-        Ancestors { engine, at: main, mark: main.tid, steps: 0, turn: 2 }
+        Ancestors { engine, at: main, mark: main.tid, steps: 0, turn: 2, left: MAX_ANCESTORS }
     }
 }
 
@@ -111,6 +122,7 @@ impl<'v> Iterator for Ancestors<'v> {
     type Item = &'v Thread;
 
     fn next(&mut self) -> Option<&'v Thread> {
+        self.left = self.left.checked_sub(1)?;
         let next = self.engine.thread(self.at.ptid).filter(|t| t.tid != self.mark)?;
         self.steps = self.steps.saturating_add(1);
         if self.steps == self.turn {
@@ -134,6 +146,9 @@ fn each<'v>(cx: &Context<'v>, arg: &Arg, sink: &mut Sink<'_>, write: fn(&Thread,
             sink.out.push(b' ');
         }
         write(above, sink.out);
+        if sink.out.len().saturating_sub(start) > MAX_TEXT {
+            break;
+        }
     }
     (sink.out.len() > start).then_some(Value::Written)
 }

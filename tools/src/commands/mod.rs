@@ -7,4 +7,5 @@ pub mod fields;
 pub mod info;
 pub mod man;
 pub mod read;
+pub mod replay;
 pub mod verify;
