@@ -200,6 +200,36 @@ impl Blocks {
         Piece::Block(block)
     }
 
+    /// What is next, when that is an event as nearly all blocks are, and nothing is wrong: its block and whether
+    /// it has flags. To be taken with [`Blocks::take_event`].
+    #[inline]
+    pub(super) fn event_ahead(&self) -> Option<(Block<'_>, bool)> {
+        if self.number == 0 || self.open_damage.is_some() {
+            return None;
+        }
+        let window = self.buffer.get(self.start..self.end)?;
+        let (len, flagged) = block::common_event(window, &self.limits)?;
+        let number = self.number.saturating_add(1);
+        Some((Block::new(window.get(..len)?, self.offset, number), flagged))
+    }
+
+    /// Takes the event that is next, of `len` bytes.
+    #[inline]
+    pub(super) fn take_event(&mut self, len: usize) {
+        self.start = self.start.saturating_add(len);
+        self.offset = self.offset.saturating_add(len as u64);
+        self.number = self.number.saturating_add(1);
+        self.events_in_section = self.events_in_section.saturating_add(1);
+    }
+
+    /// The block of `len` bytes that was taken last.
+    #[inline]
+    pub(super) fn taken(&self, len: usize) -> Block<'_> {
+        let at = self.start.saturating_sub(len);
+        let bytes = self.buffer.get(at..self.start).unwrap_or_default();
+        Block::new(bytes, self.offset.saturating_sub(len as u64), self.number)
+    }
+
     fn skip(&mut self, len: usize) -> Piece<'_> {
         let (at, offset) = (self.start, self.offset);
         self.start = self.start.saturating_add(len);

@@ -2,7 +2,7 @@
 
 use super::{Blocks, Damages, Piece};
 use crate::input::Input;
-use crate::{Block, Compression, Content, Damage, DamageKind, Error, Limits, Result};
+use crate::{Block, Compression, Content, Damage, DamageKind, Error, Event, Limits, Result};
 use std::io::Read;
 use std::path::Path;
 
@@ -127,6 +127,23 @@ impl Capture {
         self.blocks.offset()
     }
 
+    /// The event that comes next, if that can be told without reading on; `None` says nothing. It is
+    /// not taken: [`Capture::pass_event`] does that, and [`Capture::next`] gives it again.
+    #[inline]
+    pub fn event_ahead(&self) -> Option<Event<'_>> {
+        let (block, flagged) = self.blocks.event_ahead()?;
+        Event::parse_body(block.body(), true, flagged).ok()
+    }
+
+    /// Goes past the event that [`Capture::event_ahead`] gave.
+    #[inline]
+    pub fn pass_event(&mut self) {
+        if let Some(len) = self.blocks.event_ahead().map(|(block, _)| block.bytes().len()) {
+            self.blocks.take_event(len);
+            self.events_in_section = self.events_in_section.saturating_add(1);
+        }
+    }
+
     /// The next item; `None` at the end.
     ///
     /// # Errors
@@ -134,6 +151,27 @@ impl Capture {
     #[allow(clippy::should_implement_trait)] // items borrow the reader's buffer
     #[inline]
     pub fn next(&mut self) -> Result<Option<Item<'_>>> {
+        // The short way for most blocks.
+        let ahead = self.blocks.event_ahead().map(|(block, flagged)| (block.bytes().len(), flagged));
+        let Some((len, flagged)) = ahead else {
+            return self.next_of_any_kind();
+        };
+        self.blocks.take_event(len);
+        let block = self.blocks.taken(len);
+        let content = match Event::parse_body(block.body(), true, flagged) {
+            Ok(event) => {
+                self.events_in_section = self.events_in_section.saturating_add(1);
+                Content::Event(event)
+            }
+            Err(kind) => {
+                note(&mut self.contents, &self.name, self.strict, &block, kind.clone())?;
+                Content::Broken(kind)
+            }
+        };
+        Ok(Some(Item::Block(block, content)))
+    }
+
+    fn next_of_any_kind(&mut self) -> Result<Option<Item<'_>>> {
         let block = match self.blocks.next()? {
             None => return Ok(None),
             Some(Piece::Skipped { offset, bytes }) => {
@@ -158,12 +196,19 @@ impl Capture {
             other => other.list_damage(),
         };
         if let Some(kind) = damage {
-            let damage = Damage { offset: block.offset, block: block.number, kind, skipped: 0, resumed: None };
-            if self.strict {
-                return Err(Error::Strict { name: self.name.clone(), damage: Box::new(damage) });
-            }
-            self.contents.push(damage);
+            note(&mut self.contents, &self.name, self.strict, &block, kind)?;
         }
         Ok(Some(Item::Block(block, content)))
     }
+}
+
+/// Puts a damage of a block on the list, or fails with it.
+#[cold]
+fn note(damages: &mut Damages, name: &str, strict: bool, block: &Block<'_>, kind: DamageKind) -> Result<()> {
+    let damage = Damage { offset: block.offset, block: block.number, kind, skipped: 0, resumed: None };
+    if strict {
+        return Err(Error::Strict { name: name.to_owned(), damage: Box::new(damage) });
+    }
+    damages.push(damage);
+    Ok(())
 }

@@ -18,9 +18,15 @@
 #[inline]
 pub fn sanitise(out: &mut Vec<u8>, start: usize) {
     let tail = out.get(start..).unwrap_or_default();
-    if !tail.iter().all(|b| (0x20..0x7F).contains(b)) {
+    if !all(tail, |b| (0x20..0x7F).contains(&b)) {
         sanitise_slow(out, start);
     }
+}
+
+/// Whether all bytes are of a kind. Looks at all of them, which the compiler can do many at once.
+#[inline]
+fn all(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(true, |all, b| all & is(*b))
 }
 
 #[cold]
@@ -78,8 +84,7 @@ fn byte(out: &mut Vec<u8>, b: u8) {
 #[inline]
 pub fn json(out: &mut Vec<u8>, start: usize) {
     let tail = out.get(start..).unwrap_or_default();
-    let clean = |b: &u8| (0x20..0x7F).contains(b) && !matches!(b, b'"' | b'\\');
-    if !tail.iter().all(clean) {
+    if !all(tail, |b| (0x20..0x7F).contains(&b) & (b != b'"') & (b != b'\\')) {
         let tail = out.split_off(start.min(out.len()));
         json_escaped(out, &tail);
     }
