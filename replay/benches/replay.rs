@@ -9,9 +9,11 @@
 #![allow(clippy::arithmetic_side_effects)]
 
 use scapkit_format::input::Input;
+use scapkit_format::schema::id;
 use scapkit_format::{Capture, Content, Item, Limits};
 use scapkit_replay::{
-    DEFAULT_JSON, DEFAULT_LINE, Dialect, Format, Played, Replay, ReplayOptions, Step, TextOptions, View, Visibility,
+    DEFAULT_JSON, DEFAULT_LINE, Dialect, Format, Interest, Played, Replay, ReplayOptions, Step, TextOptions, View,
+    Visibility,
 };
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -73,7 +75,16 @@ fn read(source: &Source) -> (u64, u64) {
 
 /// Replays and does something with each event that is shown; events, and how often it said yes.
 fn replay(source: &Source, view: View, mut each: impl FnMut(&Step<'_>) -> bool) -> (u64, u64) {
-    let mut replay = Replay::new(source.open(), ReplayOptions { view, ..ReplayOptions::default() });
+    replay_some(source, view, Interest::default(), &mut each)
+}
+
+fn replay_some(
+    source: &Source,
+    view: View,
+    interest: Interest,
+    each: &mut impl FnMut(&Step<'_>) -> bool,
+) -> (u64, u64) {
+    let mut replay = Replay::new(source.open(), ReplayOptions { view, interest, ..ReplayOptions::default() });
     let (mut events, mut hits) = (0, 0);
     while let Some(played) = replay.next().unwrap() {
         if let Played::Event(step) = played {
@@ -81,7 +92,12 @@ fn replay(source: &Source, view: View, mut each: impl FnMut(&Step<'_>) -> bool) 
             hits += u64::from(step.visibility == Visibility::Shown && each(&step));
         }
     }
-    (events, hits)
+    (replay.engine().counters().events.max(events), hits)
+}
+
+/// What `evt.type = execve` needs: few events are of interest.
+fn rare(source: &Source, view: View) -> (u64, u64) {
+    replay_some(source, view, Interest::default().types([id::SYSCALL_EXECVE_19_X]), &mut |_| true)
 }
 
 /// What `fd.name contains zzzz` asks of an event.
@@ -118,6 +134,8 @@ const STAGES: &[Stage] = &[
     ("state current", |s| replay(s, View::Current, |_| true)),
     ("fd.name recorded", |s| replay(s, View::Recorded, named_zzzz)),
     ("fd.name current", |s| replay(s, View::Current, named_zzzz)),
+    ("type recorded", |s| rare(s, View::Recorded)),
+    ("type current", |s| rare(s, View::Current)),
     ("text recorded", |s| print(s, View::Recorded, false)),
     ("text current", |s| print(s, View::Current, false)),
     ("json recorded", |s| print(s, View::Recorded, true)),

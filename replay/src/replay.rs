@@ -160,6 +160,12 @@ impl Replay {
         if self.player.passes && self.pass_some() == PASS_AT_ONCE {
             return Ok(Some(Played::Nothing));
         }
+        if let Some(found) = self.capture.common_event_ahead() {
+            return Ok(Some(match self.capture.common_event(&found)? {
+                Some(event) => self.player.event(&event),
+                None => Played::Nothing,
+            }));
+        }
         Ok(match self.capture.next()? {
             None => None,
             Some(Item::Skipped { .. }) => Some(Played::Nothing),
@@ -174,7 +180,7 @@ impl Replay {
         let mut passed = 0;
         while passed < PASS_AT_ONCE {
             match self.capture.event_ahead() {
-                Some(event) if self.player.pass(&event) => self.capture.pass_event(),
+                Some((event, len)) if self.player.pass(&event) => self.capture.pass_event(len),
                 _ => break,
             }
             passed = passed.saturating_add(1);

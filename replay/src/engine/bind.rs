@@ -363,8 +363,7 @@ impl Engine {
             let fd = s.last_fd;
             if let Some(entry) = self.table.fd(slot, fd) {
                 cx.fd = Some(fd);
-                cx.unconnected =
-                    matches!(entry.kind, FdKind::Ipv4 | FdKind::Ipv6) && entry.flags & Fd::CONNECTED == 0;
+                cx.unconnected = matches!(entry.kind, FdKind::Ipv4 | FdKind::Ipv6) && entry.flags & Fd::CONNECTED == 0;
             }
         }
         if plan.keeps_enter {

@@ -14,6 +14,11 @@
 //! Upstream prints strings raw (libs HEAD) or drops what is not printable (2022). I/O buffers have
 //! their own rule, see [`super::buffers`]; they never contain control bytes but `\n` and `\t`.
 
+use std::cell::Cell;
+
+/// Bytes kept for the next text that has to be rewritten.
+const KEEP: usize = 64 << 10;
+
 /// Makes what was appended to `out` from `start` on harmless. Costs one scan when it already is.
 #[inline]
 pub fn sanitise(out: &mut Vec<u8>, start: usize) {
@@ -31,8 +36,23 @@ fn all(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
 
 #[cold]
 fn sanitise_slow(out: &mut Vec<u8>, start: usize) {
-    let tail = out.split_off(start.min(out.len()));
-    escaped(out, &tail);
+    rewrite(out, start, escaped);
+}
+
+thread_local! {
+    /// Text that is being rewritten; used again.
+    static TAIL: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Replaces what was appended to `out` from `start` on.
+fn rewrite(out: &mut Vec<u8>, start: usize, with: fn(&mut Vec<u8>, &[u8])) {
+    let mut tail = TAIL.take();
+    tail.clear();
+    tail.extend_from_slice(out.get(start..).unwrap_or_default());
+    out.truncate(start);
+    with(out, &tail);
+    tail.shrink_to(KEEP);
+    TAIL.set(tail);
 }
 
 /// Appends a string by the module's rule.
@@ -85,13 +105,25 @@ fn byte(out: &mut Vec<u8>, b: u8) {
 pub fn json(out: &mut Vec<u8>, start: usize) {
     let tail = out.get(start..).unwrap_or_default();
     if !all(tail, |b| (0x20..0x7F).contains(&b) & (b != b'"') & (b != b'\\')) {
-        let tail = out.split_off(start.min(out.len()));
-        json_escaped(out, &tail);
+        rewrite(out, start, json_escaped);
     }
 }
 
 /// Appends the inside of a JSON string.
 pub fn json_escaped(out: &mut Vec<u8>, text: &[u8]) {
+    if all(text, |b| (0x20..0x7F).contains(&b)) {
+        // Quotes in text that is otherwise plain: what is between them is copied at once.
+        for piece in text.split_inclusive(|b| matches!(b, b'"' | b'\\')) {
+            match piece.split_last() {
+                Some((b @ (b'"' | b'\\'), before)) => {
+                    out.extend_from_slice(before);
+                    out.extend_from_slice(&[b'\\', *b]);
+                }
+                _ => out.extend_from_slice(piece),
+            }
+        }
+        return;
+    }
     for chunk in text.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
