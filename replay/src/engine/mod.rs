@@ -211,7 +211,9 @@ impl Engine {
             self.finish_lists();
         }
         self.events = self.events.saturating_add(1);
-        self.remove_deferred(Some(event.ts));
+        if self.dying.is_some() || self.closing.is_some() || self.undated_exit.is_some() {
+            self.remove_deferred(Some(event.ts));
+        }
         self.bind_and_parse(event)
     }
 
