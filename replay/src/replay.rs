@@ -150,6 +150,11 @@ impl Replay {
         self.player.checkpoint_notes()
     }
 
+    /// What plays the blocks.
+    pub fn player(&self) -> &Player {
+        &self.player
+    }
+
     /// See [`Player::export`].
     ///
     /// # Errors
