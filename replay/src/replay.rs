@@ -141,6 +141,19 @@ impl Replay {
         self.player.suppressed()
     }
 
+    /// Checkpoints that could not be used.
+    pub fn checkpoint_notes(&self) -> &CheckpointNotes {
+        self.player.checkpoint_notes()
+    }
+
+    /// See [`Player::export`].
+    ///
+    /// # Errors
+    /// As [`Player::export`].
+    pub fn export(&self) -> Result<Vec<u8>> {
+        self.player.export()
+    }
+
     /// What the upgrade to the current schema had to let pass.
     pub fn upgrade_notes(&self) -> &UpgradeNotes {
         self.player.upgrader.notes()
@@ -164,6 +177,11 @@ impl Replay {
 /// Most threads whose call is remembered to have begun.
 const MAX_ENTERS: usize = 1 << 18;
 
+mod resume;
+
+pub(crate) use resume::nothing_around;
+pub use resume::{Checkpoint, CheckpointNotes};
+
 /// Turns blocks into steps; [`Replay`] without the reading, for those who need the blocks too.
 pub struct Player {
     upgrader: Upgrader,
@@ -176,6 +194,9 @@ pub struct Player {
     initial: bool,
     /// Enter type and time by thread.
     enters: BTreeMap<i64, (u16, u64)>,
+    /// Time of the last event.
+    last_ts: u64,
+    resuming: resume::Resuming,
 }
 
 impl Player {
@@ -190,7 +211,14 @@ impl Player {
             first_ts: 0,
             initial: true,
             enters: BTreeMap::new(),
+            last_ts: 0,
+            resuming: resume::Resuming::default(),
         }
+    }
+
+    /// What the upgrade to the current schema had to let pass.
+    pub fn upgrade_notes(&self) -> &UpgradeNotes {
+        self.upgrader.notes()
     }
 
     /// The state after the last block.
@@ -208,11 +236,16 @@ impl Player {
     pub fn play<'a>(&'a mut self, content: &Content<'a>) -> Played<'a> {
         match content {
             Content::Event(event) => self.event(event),
+            Content::Checkpoint(body) => {
+                self.checkpoint_block(body);
+                Played::Nothing
+            }
             other => {
                 if let Content::Section(_) = other {
                     self.upgrader.clear();
                     self.enters.clear();
                     self.initial = true;
+                    self.start_section();
                 }
                 match (&mut self.suppression, other) {
                     (Some(suppression), Content::Section(_)) => suppression.clear(),
@@ -227,6 +260,10 @@ impl Player {
 
     #[inline]
     fn event<'a>(&'a mut self, recorded: &Event<'a>) -> Played<'a> {
+        if self.resuming.at_start && self.is_told_already(recorded) {
+            return self.told_already(recorded);
+        }
+        self.last_ts = recorded.ts;
         let Some(current) = recorded.info() else {
             // Newer than this program. Counted among the upgrade notes.
             let _ = self.upgrader.apply(recorded);

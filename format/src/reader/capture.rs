@@ -152,7 +152,7 @@ impl Capture {
                 self.events_in_section = 0;
                 None
             }
-            Content::Unknown if self.events_in_section > 0 => {
+            Content::Unknown | Content::Checkpoint(_) if self.events_in_section > 0 => {
                 Some(DamageKind::UnknownBlock { block_type: block.block_type.0 })
             }
             other => other.list_damage(),

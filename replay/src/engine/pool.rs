@@ -67,6 +67,28 @@ impl Pool {
         text
     }
 
+    /// A string of these bytes that is no other's; `None` when the budget is spent.
+    pub fn own(&mut self, bytes: &[u8]) -> Option<Text> {
+        self.take(cost(bytes)).then(|| Text::from(bytes))
+    }
+
+    /// The recently made strings, which are kept.
+    pub fn recent(&self) -> impl Iterator<Item = &Text> {
+        self.recent.iter().flatten()
+    }
+
+    /// Makes a string a recent one; `false` when its place is taken.
+    pub fn remember(&mut self, text: Text) -> bool {
+        if self.recent.is_empty() {
+            self.recent.resize(RECENT, None);
+        }
+        match self.recent.get_mut(slot_of(&text)) {
+            Some(slot @ None) if !text.is_empty() => *slot = Some(text),
+            _ => return false,
+        }
+        true
+    }
+
     /// Replaces a string of the state.
     pub fn set(&mut self, slot: &mut Text, bytes: &[u8]) {
         if **slot != *bytes {

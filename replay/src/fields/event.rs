@@ -146,7 +146,7 @@ fn output_time<'v>(cx: &Context<'v>, _: &Arg, sink: &mut Sink<'_>) -> Option<Val
 }
 
 /// Name of the event: of the call behind a generic one, or of what an asynchronous one says.
-fn type_name<'v>(cx: &Context<'v>) -> &'v [u8] {
+pub(crate) fn type_name<'v>(cx: &Context<'v>) -> &'v [u8] {
     match cx.info.id {
         id::GENERIC_E | id::GENERIC_X => call_name(cx).as_bytes(),
         id::ASYNCEVENT_E => {

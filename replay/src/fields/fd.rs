@@ -321,7 +321,7 @@ pub(crate) fn ends(fd: &Fd) -> Option<(End, End)> {
 }
 
 /// The server's end of a connection, or the address that a server listens on.
-fn server(fd: &Fd) -> Option<End> {
+pub(crate) fn server(fd: &Fd) -> Option<End> {
     match fd.socket {
         Socket::Ipv4Server { ip, port, .. } if fd.kind == FdKind::Ipv4Server => Some(End::V4(ip, port)),
         Socket::Ipv6Server { ip, port, .. } if fd.kind == FdKind::Ipv6Server => Some(End::V6(ip, port)),

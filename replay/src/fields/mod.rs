@@ -3,10 +3,11 @@
 //! A field is one row of a table and one function. Fields of the reference that have no value in any
 //! capture are rows too, whose function gives none.
 
+mod about;
 mod container;
 mod ends;
 mod environment;
-mod event;
+pub(crate) mod event;
 pub(crate) mod fd;
 mod kind;
 mod legacy;
@@ -19,6 +20,7 @@ mod sides;
 mod syslog;
 mod user;
 
+pub use about::{CLASSES, Class, Entry};
 pub use kind::{Kind, Traits};
 
 use crate::Context;
@@ -405,7 +407,16 @@ fn argument_name(text: &str) -> Option<&'static str> {
 
 /// The known name that is nearest to a text, if it is near at all.
 pub fn nearest(text: &str) -> Option<&'static str> {
-    let (distance, name) = all().map(|f| (distance(text, f.name), f.name)).min()?;
+    nearest_of(text, all().map(|f| f.name))
+}
+
+/// The name that is nearest to a text, if one is near at all.
+pub(crate) fn nearest_of<'n>(text: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    // Whoever writes more than any name has is not looking for one.
+    if text.len() > 64 {
+        return None;
+    }
+    let (distance, name) = names.map(|n| (distance(text, n), n)).min()?;
     (distance <= text.len().max(3) / 3).then_some(name)
 }
 
@@ -432,6 +443,6 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 #[cfg(test)]
-mod state_tests;
+pub(crate) mod state_tests;
 #[cfg(test)]
 mod tests;
