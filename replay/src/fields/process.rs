@@ -44,7 +44,7 @@ pub(super) const FIELDS: &[Field] = &[
         let t = cx.thread()?;
         Some(Value::Unsigned(if is_libs(cx) { 0 } else { t.exec_ns }))
     }),
-    field("thread.cpu", Kind::Double, |cx, _, _| spent(cx, |user, system| user.wrapping_add(system))),
+    field("thread.cpu", Kind::Double, |cx, _, _| spent(cx, u64::wrapping_add)),
     field("thread.cpu.user", Kind::Double, |cx, _, _| spent(cx, |user, _| user)),
     field("thread.cpu.system", Kind::Double, |cx, _, _| spent(cx, |_, system| system)),
     field("proc.name", Kind::Text, |cx, _, _| thread(cx, |t| Value::Text(&t.comm))).colour("01;32"),
