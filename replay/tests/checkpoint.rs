@@ -16,7 +16,8 @@ use world::draws::{Draw, draws, each};
 use world::init;
 
 /// What depends on where a replay starts.
-const OF_THE_START: [&str; 7] = [
+const OF_THE_START: [&str; 8] = [
+    "util.cnt",
     "evt.num",
     "evt.reltime",
     "evt.reltime.s",
