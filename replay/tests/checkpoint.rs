@@ -156,7 +156,11 @@ fn check(name: &str, bytes: &[u8], view: View, more: usize) {
         headed.extend_from_slice(&rest);
         blocks(&headed, |n, _, content| {
             if let Some(n) = n.checked_sub(1) {
-                assert_eq!(asking.play(&mut player, content), whole[cut + 1 + n], "{name} at {cut}, block {n} after it");
+                assert_eq!(
+                    asking.play(&mut player, content),
+                    whole[cut + 1 + n],
+                    "{name} at {cut}, block {n} after it"
+                );
             }
         });
         assert!(player.export().unwrap() == end.0, "{name} at {cut}: the state at the end is another");
@@ -346,8 +350,7 @@ fn parts(export: &[u8]) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
 /// A capture that was cut, of some files and a container.
 fn exported() -> Vec<u8> {
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus/break-in.scap");
-    let mut replay =
-        Replay::new(Capture::open(corpus.as_ref(), Limits::default()).unwrap(), options(View::Current));
+    let mut replay = Replay::new(Capture::open(corpus.as_ref(), Limits::default()).unwrap(), options(View::Current));
     while replay.next().unwrap().is_some() {}
     replay.export().unwrap()
 }
@@ -441,9 +444,8 @@ fn several_blocks() {
 fn ten_thousand_threads() {
     use scapkit_format::lists::fds::{Fd, FdInfo, FdType};
     let names: Vec<Vec<u8>> = (0..10_000).map(|n| format!("/srv/data/{n}/file.dat").into_bytes()).collect();
-    let threads: Vec<_> = (2..10_002)
-        .map(|tid| scapkit_format::lists::threads::Thread { tid, pid: tid, ptid: 1, ..init() })
-        .collect();
+    let threads: Vec<_> =
+        (2..10_002).map(|tid| scapkit_format::lists::threads::Thread { tid, pid: tid, ptid: 1, ..init() }).collect();
     let mut lists = Synth::new();
     lists.section().threads(9, &[init()]).threads(9, &threads);
     for tid in 2..10_002i64 {
