@@ -29,7 +29,11 @@ fn captures() -> Vec<PathBuf> {
     }
     let corpus = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus"));
     files.extend(std::fs::read_dir(corpus).into_iter().flatten().map(|e| e.unwrap().path()));
-    files.retain(|f| f.to_string_lossy().contains(".scap") && !f.to_string_lossy().contains("damaged"));
+    files.retain(|f| {
+        f.to_string_lossy().contains(".scap")
+            && !f.to_string_lossy().contains("damaged")
+            && f.extension().is_none_or(|e| e != "digest")
+    });
     files.sort();
     files
 }

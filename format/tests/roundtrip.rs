@@ -229,7 +229,7 @@ fn captures() -> Vec<PathBuf> {
         .unwrap(),
     }
     files.extend(std::fs::read_dir(corpus).unwrap().map(|e| e.unwrap().path()));
-    files.retain(|f| f.to_string_lossy().contains(".scap"));
+    files.retain(|f| f.to_string_lossy().contains(".scap") && f.extension().is_none_or(|e| e != "digest"));
     files.sort();
     files
 }

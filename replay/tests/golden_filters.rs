@@ -97,7 +97,6 @@ fn what_compiles() {
     }
     for text in rows(&facts, "compile_error") {
         let text = text.as_str().unwrap();
-        parse::parse(text, parse::MAX_DEPTH).unwrap();
         assert!(Filter::compile(text).is_err(), "{text} was taken");
     }
 }

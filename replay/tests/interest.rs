@@ -20,7 +20,7 @@ fn captures() -> Vec<PathBuf> {
     }
     found.retain(|p| {
         let name = p.file_name().unwrap().to_string_lossy().into_owned();
-        name.contains(".scap") && !name.contains("heavy")
+        name.contains(".scap") && !name.contains("heavy") && !name.ends_with(".digest")
     });
     found.sort();
     found

@@ -143,7 +143,7 @@ fn errors() {
         "%evt.arg.nosuchthing",
         "%evt.rawarg[1]",
         "%proc.args[x]",
-        "%toupper(proc.name)",
+        "%toupper(evt.num)",
         "%some_transformer(proc.name)",
         "%(proc.name)",
     ] {
