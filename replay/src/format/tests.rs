@@ -143,7 +143,6 @@ fn errors() {
         "%evt.arg.nosuchthing",
         "%evt.rawarg[1]",
         "%proc.args[x]",
-        "%toupper(proc.name)",
         "%some_transformer(proc.name)",
         "%(proc.name)",
     ] {
