@@ -51,6 +51,8 @@ pub enum BlockClass {
         /// Whether the block type is for events over 64 KiB.
         large: bool,
     },
+    /// The state of a replay at the start of the section: scapkit's own block, which other readers skip.
+    Checkpoint,
     /// Anything else.
     Unknown,
 }
@@ -71,7 +73,7 @@ macro_rules! block_types {
                 match self.0 { $($id => $short,)* _ => "unknown" }
             }
 
-            /// Every type that any version of the format defined.
+            /// Every type that any version of the format defined, and our own.
             pub const ALL: &'static [BlockType] = &[$(BlockType($id),)*];
         }
     };
@@ -111,6 +113,9 @@ block_types! {
     UL = 0x206, "UL", C::Users { version: 1 };
     UL_PRE = 0x8012_ABCD, "UL_PRE", C::Users { version: 1 };
     UL_V2 = 0x220, "UL_V2", C::Users { version: 2 };
+    // pcapng leaves types with the highest bit set to anyone's own use. The second byte is one that
+    // `resync` looks for.
+    CHECKPOINT = 0x8C50_AB01, "CHECKPOINT", C::Checkpoint;
 }
 
 impl BlockType {
@@ -120,7 +125,7 @@ impl BlockType {
         matches!(self.class(), BlockClass::Event { .. })
     }
 
-    /// Whether any version of the format defined the type.
+    /// Whether any version of the format, or this program, defined the type.
     pub fn is_known(self) -> bool {
         self.class() != BlockClass::Unknown
     }
@@ -197,6 +202,26 @@ pub fn scan(bytes: &[u8], limits: &Limits, eof: bool) -> Scan {
         return Scan::Block(len);
     }
     wrong_trailer(bytes, kind, total, u32::from_le_bytes(*trailer), limits, eof)
+}
+
+/// Length of the block at the start of `bytes` when it is all there, rightly framed, and an event of one of
+/// the two types that nearly all blocks have; and whether that type has flags. `None` says nothing:
+/// [`scan`] then tells.
+#[inline]
+pub(crate) fn common_event(bytes: &[u8], limits: &Limits) -> Option<(usize, bool)> {
+    let (header, _) = BlockHeader::ref_from_prefix(bytes).ok()?;
+    let (kind, total) = (BlockType(header.block_type.get()), header.block_total_length.get());
+    let flagged = kind == BlockType::EVF_V2;
+    if !flagged && kind != BlockType::EV_V2 {
+        return None;
+    }
+    let len = total as usize;
+    let trailer = bytes.get(len.checked_sub(4)?..len)?.first_chunk()?;
+    let well = total >= MIN_BLOCK
+        && total.is_multiple_of(4)
+        && total <= limits.max_block
+        && u32::from_le_bytes(*trailer) == total;
+    well.then_some((len, flagged))
 }
 
 #[cold]
@@ -298,7 +323,7 @@ mod tests {
         for t in BlockType::ALL {
             assert!([0x02, 0xAB, 0x0D].contains(&t.0.to_le_bytes()[1]), "{t:?}");
         }
-        assert_eq!(BlockType::ALL.len(), 31);
+        assert_eq!(BlockType::ALL.len(), 32);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub enum Content<'a> {
     Users(Users<'a>),
     /// An event; types beyond the table included.
     Event(Event<'a>),
+    /// The body, padding included, of a block with the state of a replay (see the replay crate).
+    Checkpoint(&'a [u8]),
     /// A block type that this program does not know.
     Unknown,
     /// The framing is right, the contents are not.
@@ -54,6 +56,7 @@ impl<'a> Content<'a> {
             BlockClass::Fds { version } => Fds::new(body, version, limits).map(Content::Fds),
             BlockClass::Interfaces { version } => Ok(Content::Interfaces(Interfaces::new(body, version, limits))),
             BlockClass::Users { version } => Ok(Content::Users(Users::new(body, version, limits))),
+            BlockClass::Checkpoint => Ok(Content::Checkpoint(body)),
             BlockClass::Unknown => Ok(Content::Unknown),
         };
         decoded.unwrap_or_else(Content::Broken)

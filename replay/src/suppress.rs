@@ -1,5 +1,6 @@
 //! Programs that nobody wants to see (state engine section 9).
 
+use crate::engine::checkpoint::{CheckpointError, In, Out};
 use scapkit_format::lists::threads::Threads;
 use scapkit_format::schema::id;
 use scapkit_format::{Event, value};
@@ -38,12 +39,72 @@ impl Suppression {
     /// Takes in a list of threads.
     pub fn list(&mut self, list: Threads<'_>) {
         for thread in list.map_while(Result::ok) {
-            if self.names.contains(thread.comm) {
-                self.add(thread.tid);
-            } else if self.listed.len() < MAX_THREADS {
-                self.listed.push((thread.tid, thread.ptid));
-            }
+            self.list_one(thread.comm, thread.tid, thread.ptid);
         }
+    }
+
+    /// As [`Suppression::list`].
+    pub fn list_one(&mut self, comm: &[u8], tid: i64, ptid: i64) {
+        if self.names.contains(comm) {
+            self.add(tid);
+        } else if self.listed.len() < MAX_THREADS {
+            self.listed.push((tid, ptid));
+        }
+    }
+
+    /// Appends names and threads.
+    pub fn encode(&self, out: &mut Out) {
+        let Suppression { names, tids, listed, events: _ } = self;
+        out.usize(names.len());
+        for name in names {
+            out.slice(name);
+        }
+        out.usize(tids.len());
+        let mut last = None;
+        for tid in tids {
+            out.key(*tid, last);
+            last = Some(*tid);
+        }
+        out.usize(listed.len());
+        for (tid, ptid) in listed {
+            out.i64(*tid);
+            out.i64(*ptid);
+        }
+    }
+
+    /// Reads what [`Suppression::encode`] wrote.
+    pub fn decode(input: &mut In<'_>) -> Result<Suppression, CheckpointError> {
+        let mut read = Suppression { names: BTreeSet::new(), tids: BTreeSet::new(), listed: Vec::new(), events: 0 };
+        for _ in 0..input.usize()? {
+            read.names.insert(input.slice()?.to_vec());
+        }
+        let (tids, mut last) = (input.usize()?, None);
+        if tids > MAX_THREADS {
+            return Err(CheckpointError::Memory);
+        }
+        for _ in 0..tids {
+            let tid = input.key(last)?;
+            last = Some(tid);
+            read.tids.insert(tid);
+        }
+        let listed = input.usize()?;
+        if listed > MAX_THREADS {
+            return Err(CheckpointError::Memory);
+        }
+        for _ in 0..listed {
+            read.listed.push((input.i64()?, input.i64()?));
+        }
+        Ok(read)
+    }
+
+    /// Takes over the threads of another, if it follows the same programs.
+    pub fn take_threads(&mut self, other: Suppression) -> bool {
+        let same = self.names == other.names;
+        if same {
+            self.tids = other.tids;
+            self.listed = other.listed;
+        }
+        same
     }
 
     fn add(&mut self, tid: i64) {

@@ -4,9 +4,11 @@
 //! upstream ends the whole file (no rule, too many parameters, a stored enter event of another
 //! call) this reader goes on and counts it in [`UpgradeNotes`]. Source: scap-format appendix A.
 
+use crate::engine::checkpoint::{CheckpointError, In, Out};
 use scapkit_format::schema::{self, Action, Conversion, EventInfo, Instruction, ParamType};
 use scapkit_format::{Event, EventHead};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// Most rule applications per event (appendix A.1; the longest real chain is 17).
 const MAX_ROUNDS: u32 = 50;
@@ -14,7 +16,9 @@ const MAX_ROUNDS: u32 = 50;
 const MAX_STORED_BYTES: usize = 16 << 20;
 /// Most threads with a stored enter event.
 const MAX_STORED: usize = 1 << 16;
-/// Buffers up to this size are kept for the next enter event of a thread.
+/// Most threads whose buffers are kept after use for their next enter event.
+const MAX_USED: usize = 8192;
+/// Largest buffer that is kept so.
 const KEEP_CAPACITY: usize = 512;
 /// Notes kept in full; further ones are only counted.
 const MAX_EXAMPLES: usize = 16;
@@ -22,11 +26,16 @@ const MAX_EXAMPLES: usize = 16;
 /// Converts events to the current schema, one capture section at a time.
 ///
 /// Holds the enter event of each thread that waits for its exit, and buffers that are used again.
-/// Memory is bounded: 16 MiB of stored enters, at most 65,536 threads.
+/// Memory is bounded: 16 MiB of stored enters (in buffers of at most twice their size), at most
+/// 65,536 threads.
 #[derive(Debug, Default)]
 pub struct Upgrader {
     stored: BTreeMap<i64, Stored>,
+    /// Size of those that wait for their exits. It depends on nothing else, so that a replay that starts
+    /// at a checkpoint has the same.
     stored_bytes: usize,
+    /// Entries that only keep buffers.
+    used: usize,
     draft: Draft,
     other: Draft,
     notes: UpgradeNotes,
@@ -158,14 +167,23 @@ impl Draft {
 #[derive(Debug, Default)]
 struct Stored {
     used: bool,
-    /// Whether its size is in `stored_bytes`.
-    counted: bool,
     draft: Draft,
 }
 
 impl Stored {
+    /// Rough bytes, by what is in it.
     fn size(&self) -> usize {
-        128usize.saturating_add(self.draft.lens.capacity()).saturating_add(self.draft.data.capacity())
+        128usize.saturating_add(self.draft.lens.len()).saturating_add(self.draft.data.len())
+    }
+
+    /// Lets go of buffers that are much larger than what is in them.
+    fn shrink(&mut self) {
+        for buffer in [&mut self.draft.lens, &mut self.draft.data] {
+            let most = buffer.len().max(64).saturating_mul(2);
+            if buffer.capacity() > most {
+                buffer.shrink_to(most);
+            }
+        }
     }
 }
 
@@ -184,6 +202,35 @@ enum Round {
     Drop,
     Deliver,
     NoRule,
+}
+
+/// With how many parameters an event of a type is of the current schema.
+#[derive(Debug, Clone, Copy)]
+enum Current {
+    Never,
+    Always,
+    With(u32),
+}
+
+/// Whether [`Upgrader::apply`] delivers an event as it is. Most are, in captures of today.
+#[inline]
+pub(crate) fn is_current(event: &Event<'_>) -> bool {
+    static TYPES: LazyLock<Vec<Current>> = LazyLock::new(|| schema::EVENTS.iter().map(current).collect());
+    match TYPES.get(usize::from(event.event_type)) {
+        Some(Current::With(nparams)) => *nparams == event.nparams,
+        Some(Current::Always) => true,
+        Some(Current::Never) | None => false,
+    }
+}
+
+fn current(info: &EventInfo) -> Current {
+    let delivers = |n| matches!(gate(info, n), Gate::Deliver);
+    let known = info.params.len();
+    match (delivers(known), delivers(usize::MAX)) {
+        (true, true) => Current::Always,
+        (true, false) => u32::try_from(known).map_or(Current::Never, Current::With),
+        (false, _) => Current::Never,
+    }
 }
 
 fn gate(info: &EventInfo, nparams: usize) -> Gate {
@@ -213,6 +260,7 @@ impl Upgrader {
     pub fn clear(&mut self) {
         self.stored.clear();
         self.stored_bytes = 0;
+        self.used = 0;
     }
 
     /// What did not fit so far.
@@ -223,6 +271,9 @@ impl Upgrader {
     /// The event in the current schema. Current events pass without being copied.
     #[inline]
     pub fn apply<'a>(&'a mut self, event: &Event<'a>) -> Upgraded<'a> {
+        if is_current(event) {
+            return Upgraded::Event(*event);
+        }
         let Some(info) = event.info() else {
             self.notes.add(UpgradeNoteKind::UnknownType, event);
             return Upgraded::Dropped;
@@ -318,6 +369,11 @@ impl Upgrader {
         {
             // Used now, or of another call: in both cases that call is over.
             stored.used = true;
+            self.used = self.used.saturating_add(1);
+            self.stored_bytes = self.stored_bytes.saturating_sub(stored.size());
+            // What is in them is read below.
+            stored.draft.lens.shrink_to(KEEP_CAPACITY);
+            stored.draft.data.shrink_to(KEEP_CAPACITY);
             if stored.draft.event_type.checked_add(1) == Some(self.draft.event_type) {
                 enter = Some(stored.draft.view(head));
             } else {
@@ -395,30 +451,78 @@ impl Upgrader {
     }
 
     fn store_with(&mut self, event: &Event<'_>, fill: impl FnOnce(&mut Draft)) {
-        if self.stored.len() >= MAX_STORED && !self.stored.contains_key(&event.tid) {
+        if self.used > MAX_USED {
             self.stored.retain(|_, s| !s.used);
-            self.stored_bytes = self.stored.values().fold(0, |n, s| n.saturating_add(s.size()));
-            if self.stored.len() >= MAX_STORED {
-                self.notes.add(UpgradeNoteKind::NotStored, event);
-                return;
-            }
+            self.used = 0;
         }
-        let mut slot = self.stored.remove(&event.tid).unwrap_or_default();
-        if slot.counted {
+        let known = self.stored.get(&event.tid).is_some_and(|s| !s.used);
+        if self.stored.len().saturating_sub(self.used) >= MAX_STORED && !known {
+            self.notes.add(UpgradeNoteKind::NotStored, event);
+            return;
+        }
+        let slot = self.stored.entry(event.tid).or_insert_with(|| {
+            self.used = self.used.saturating_add(1);
+            Stored { used: true, ..Stored::default() }
+        });
+        if slot.used {
+            self.used = self.used.saturating_sub(1);
+        } else {
             self.stored_bytes = self.stored_bytes.saturating_sub(slot.size());
         }
-        slot.counted = true;
         slot.used = false;
         fill(&mut slot.draft);
-        slot.draft.data.shrink_to(KEEP_CAPACITY);
-        slot.draft.lens.shrink_to(KEEP_CAPACITY);
+        slot.shrink();
         let bytes = self.stored_bytes.saturating_add(slot.size());
         if bytes > MAX_STORED_BYTES {
+            self.stored.remove(&event.tid);
             self.notes.add(UpgradeNoteKind::NotStored, event);
             return;
         }
         self.stored_bytes = bytes;
-        self.stored.insert(event.tid, slot);
+    }
+
+    /// Appends what later events depend on: the enter events that wait.
+    pub(crate) fn encode(&self, out: &mut Out) {
+        let Upgrader { stored, stored_bytes: _, used, draft: _, other: _, notes: _ } = self;
+        out.usize(stored.len().saturating_sub(*used));
+        let mut last = None;
+        for (tid, Stored { used: _, draft }) in stored.iter().filter(|(_, s)| !s.used) {
+            let Draft { event_type, wide, lens, data } = draft;
+            out.key(*tid, last);
+            last = Some(*tid);
+            out.u16(*event_type);
+            out.bool(*wide);
+            out.slice(lens);
+            out.slice(data);
+        }
+    }
+
+    /// Takes over the enter events of another upgrader. Notes go on.
+    pub(crate) fn take_stored(&mut self, other: Upgrader) {
+        let notes = std::mem::take(&mut self.notes);
+        *self = Upgrader { notes, ..other };
+    }
+
+    /// Reads what [`Upgrader::encode`] wrote.
+    pub(crate) fn decode(input: &mut In<'_>) -> Result<Upgrader, CheckpointError> {
+        let mut upgrader = Upgrader::default();
+        let (count, mut last) = (input.usize()?, None);
+        if count > MAX_STORED {
+            return Err(CheckpointError::Memory);
+        }
+        for _ in 0..count {
+            let tid = input.key(last)?;
+            last = Some(tid);
+            let (event_type, wide) = (input.u16()?, input.bool()?);
+            let (lens, data) = (input.slice()?.to_vec(), input.slice()?.to_vec());
+            let stored = Stored { used: false, draft: Draft { event_type, wide, lens, data } };
+            upgrader.stored_bytes = upgrader.stored_bytes.saturating_add(stored.size());
+            if upgrader.stored_bytes > MAX_STORED_BYTES {
+                return Err(CheckpointError::Memory);
+            }
+            upgrader.stored.insert(tid, stored);
+        }
+        Ok(upgrader)
     }
 }
 

@@ -1,180 +1,123 @@
-//! Replaying allocates nothing for the events that captures are full of.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(clippy::arithmetic_side_effects)]
-#![allow(unsafe_code)] // an allocator is unsafe by its signature; this one only counts
+//! What happens all the time costs no allocation: reading, writing, looking at files, changing threads.
+//!
+//! The counter is of this program: this file must stay the only test in it that runs at a time.
+#![allow(unsafe_code)] // the allocator below
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
 
-use scapkit_format::schema::{EventInfo, id};
+use scapkit_format::schema::id;
 use scapkit_format::synth::{Params, Synth};
-use scapkit_format::{Capture, Item, Limits};
+use scapkit_format::{Capture, Limits};
 use scapkit_replay::{
-    DEFAULT_JSON, DEFAULT_LINE, Dialect, Format, Played, Player, ReplayOptions, Step, TextOptions, View,
+    DEFAULT_JSON, DEFAULT_LINE, Dialect, Format, Interest, Played, Replay, ReplayOptions, TextOptions, View,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 struct Counting;
 
-thread_local! {
-    // Per thread, since tests run side by side.
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-fn count() {
-    // An allocation while the thread ends has no counter any more.
-    let _ = COUNT.try_with(|c| c.set(c.get() + 1));
-}
-
-// SAFETY: every call is passed on to the system's allocator as it is.
+// SAFETY: every call goes to the system's allocator as it is; counting does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is passed on.
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps to the rules of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller keeps to the rules of `dealloc`.
         unsafe { System.dealloc(at, layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is passed on.
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps to the rules of `realloc`.
         unsafe { System.realloc(at, layout, size) }
     }
 }
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static COUNTING: Counting = Counting;
 
-/// Allocations that `work` makes.
-fn allocations(work: impl FnOnce()) -> u64 {
-    let before = COUNT.get();
-    work();
-    COUNT.get() - before
-}
+const ROUNDS: i64 = 2000;
+/// Events of a round.
+const CALLS: usize = 6;
 
-/// Calls that change no table of the state: what most of a capture is.
-fn is_common(info: &EventInfo) -> bool {
-    let name = info.name;
-    ["read", "write", "pread", "pwrite", "readv", "writev", "lseek", "stat", "lstat", "fstat", "newfstatat", "statx"]
-        .contains(&name)
-        || ["access", "faccessat", "readlink", "readlinkat", "getdents64", "futex", "poll", "ppoll"].contains(&name)
-        || ["mmap", "munmap", "mprotect", "brk", "switch", "ioctl", "epoll_wait", "getcwd"].contains(&name)
-}
-
-/// What may be done with each event beside replaying it.
-type Work<'w> = &'w mut dyn FnMut(&Step<'_>);
-
-/// Plays a capture and gives the allocations of each common call after the first `warm` events:
-/// events, events that allocated, allocations.
-fn play(mut capture: Capture, view: View, warm: u64, work: Work<'_>) -> BTreeMap<&'static str, [u64; 3]> {
-    let mut player = Player::new(ReplayOptions { view, ..ReplayOptions::default() });
-    let (mut seen, mut totals, mut deferred) = (0, BTreeMap::new(), false);
-    while let Some(item) = capture.next().unwrap() {
-        let Item::Block(_, content) = item else { continue };
-        let mut info = None;
-        // The reader's own buffers are not what is looked at: a compressed capture takes new ones.
-        let made = allocations(|| {
-            if let Played::Event(step) = player.play(&content) {
-                info = Some(step.info);
-                work(&step);
-            }
-        });
-        let Some(info) = info else { continue };
-        seen += 1;
-        // Exited threads and closed fds go when the next event comes, whatever that is. An exit is noted
-        // then; a table that is shared since a fork is copied.
-        let after = std::mem::replace(&mut deferred, matches!(info.name, "procexit" | "close"));
-        if seen > warm && is_common(info) && !after {
-            let [events, allocating, all] = totals.entry(info.name).or_insert([0; 3]);
-            *events += 1;
-            *allocating += u64::from(made > 0);
-            *all += made;
-        }
-    }
-    totals
-}
-
-/// Asserts that no common call allocated, and that there were such.
-fn assert_none(what: &str, totals: &BTreeMap<&'static str, [u64; 3]>) {
-    let events: u64 = totals.values().map(|t| t[0]).sum();
-    assert!(events > 1000, "{what}: only {events} common events");
-    let bad: Vec<_> = totals.iter().filter(|(_, t)| t[2] > 0).collect();
-    assert!(bad.is_empty(), "{what}: allocations (name, [events, events that allocated, allocations]): {bad:?}");
-}
-
-/// Threads that open, read, write, look at and close files.
-fn synthetic() -> Capture {
+/// Threads that open a file and a socket each, and then do the same over and over.
+fn busy() -> Vec<u8> {
     let mut s = Synth::new();
-    s.section().machine("busy", 4, 0);
+    s.section().machine("m", 2, 0);
     let mut ts = 1_700_000_000_000_000_000;
-    for round in 0..2_000i64 {
-        let (tid, fd) = (100 + round % 8, 3 + round % 40);
-        let path = format!("/srv/d\u{e4}ta/{}/{}", round % 7, round % 50);
-        let io = Params::new().i64(64).bytes(b"a \"quoted\" word and a line's end\n").i64(fd).u32(4_096);
-        let opened = Params::new().i64(fd).i64(-100).str(&path).u32(1).u32(0).u32(5).u64(9);
-        let looked = Params::new().i64(0).str(&path);
-        for (event_type, params) in [
-            (id::SYSCALL_OPENAT_2_X, &opened),
-            (id::SYSCALL_READ_X, &io),
-            (id::SYSCALL_WRITE_X, &io),
-            (id::SYSCALL_STAT_X, &looked),
-            (id::SYSCALL_CLOSE_X, &Params::new().i64(0).i64(fd)),
-        ] {
-            ts += 1_000;
-            s.event(ts, tid, event_type, params);
+    let mut event = |s: &mut Synth, tid: i64, event_type: u16, params: &Params| {
+        ts += 1_000;
+        s.event(ts, tid, event_type, params);
+    };
+    let tids = 100..104;
+    for tid in tids.clone() {
+        let opened = Params::new().i64(3).i64(-100).str("/srv/data").u32(1).u32(0).u32(0x801).u64(7);
+        event(&mut s, tid, id::SYSCALL_OPENAT_2_X, &opened);
+        event(&mut s, tid, id::SOCKET_SOCKET_X, &Params::new().i64(4).u32(2).u32(1).u32(0));
+    }
+    for round in 0..ROUNDS {
+        let tid = 100 + round % 4;
+        let data = Params::new().i64(5).bytes(b"a\x00b\"\xff").i64(3 + round % 2).u32(4096);
+        let memory = Params::new().i64(tid).u64(1).u64(round.cast_unsigned()).u32(90_112).u32(20_000).u32(0);
+        let status = Params::new().i64(0).i64(-100).str("/etc/passwd").u32(0);
+        event(&mut s, tid, id::SYSCALL_READ_X, &data);
+        event(&mut s, tid, id::SYSCALL_WRITE_X, &data);
+        event(&mut s, tid, id::SYSCALL_NEWFSTATAT_X, &status);
+        event(&mut s, tid, id::SCHEDSWITCH_6_E, &memory);
+        event(&mut s, tid, id::PAGE_FAULT_E, &Params::new().u64(1).u64(2).u32(3));
+        event(&mut s, tid, id::SYSCALL_LSEEK_X, &Params::new().i64(0).i64(3).u64(1).u8(1));
+    }
+    s.finish()
+}
+
+/// Allocations while the second half of the capture is replayed.
+fn count(options: ReplayOptions, formats: &[(Format, bool)], skips: bool) -> u64 {
+    let text = TextOptions::new(if options.view == View::Current { Dialect::Libs } else { Dialect::Sysdig });
+    let mut replay = Replay::new(Capture::from_bytes(busy(), "busy", Limits::default()), options);
+    let mut out = Vec::with_capacity(1 << 20);
+    let (mut blocks, mut before) = (0usize, 0);
+    while let Some(played) = replay.next().unwrap() {
+        blocks += 1;
+        if blocks == if skips { 1 } else { 100 } {
+            before = ALLOCATIONS.load(Ordering::Relaxed);
+        }
+        if let Played::Event(step) = played {
+            out.clear();
+            let context = step.context(step.event.ts, &text);
+            for (format, json) in formats {
+                if *json {
+                    format.json(&context, &mut out);
+                } else {
+                    format.line(&context, &mut out);
+                }
+            }
+            assert!(formats.is_empty() || out.len() > 20);
+        }
+        if !skips && blocks == 100 + CALLS * 1000 {
+            return ALLOCATIONS.load(Ordering::Relaxed) - before;
         }
     }
-    Capture::from_bytes(s.finish(), "synthetic", Limits::default())
+    assert!(skips);
+    assert!(replay.engine().counters().events > 10_000);
+    ALLOCATIONS.load(Ordering::Relaxed) - before
 }
 
-/// The capture of a busy machine, if the shared folder is there.
-fn heavy() -> Option<Capture> {
-    let shared = std::env::var_os("SCAPKIT_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
-    let path = shared.join("captures/heavy_2026.scap.zst");
-    if !path.exists() {
-        eprintln!("SKIPPED: {} is not there", path.display());
-        return None;
+/// One test, so that no other allocates meanwhile.
+#[test]
+fn steady_state_allocates_nothing() {
+    let line = Format::compile(DEFAULT_LINE).unwrap();
+    let object = Format::compile(DEFAULT_JSON).unwrap();
+    for view in [View::Recorded, View::Current] {
+        let options = |interest| ReplayOptions { view, interest, ..ReplayOptions::default() };
+        assert_eq!(count(options(Interest::default()), &[], false), 0, "{view:?}: state");
+        assert_eq!(count(options(Interest::default()), &[(line.clone(), false)], false), 0, "{view:?}: text");
+        assert_eq!(count(options(Interest::default()), &[(object.clone(), true)], false), 0, "{view:?}: JSON");
+        // The beginning is in it here: threads, fds, the first strings.
+        let beginning = count(options(Interest::default().types([])), &[], true);
+        assert!(beginning < 100, "{view:?}: {beginning}");
     }
-    Some(Capture::open(&path, Limits::default()).unwrap())
-}
-
-/// Each kind of work with a capture; `warm` events come first, in which buffers find their size.
-fn check(capture: impl Fn() -> Option<Capture>, warm: u64) {
-    for (view, dialect) in [(View::Recorded, Dialect::Sysdig), (View::Current, Dialect::Libs)] {
-        let Some(opened) = capture() else { return };
-        assert_none(&format!("state, {view:?}"), &play(opened, view, warm, &mut |_| {}));
-
-        let options = TextOptions::new(dialect);
-        let line = Format::compile(DEFAULT_LINE).unwrap();
-        let json = Format::compile(DEFAULT_JSON).unwrap();
-        let mut out = Vec::with_capacity(4 << 20);
-        let mut print = |step: &Step<'_>| {
-            let context = step.context(step.event.ts, &options);
-            out.clear();
-            line.line(&context, &mut out);
-            json.json(&context, &mut out);
-        };
-        assert_none(&format!("text and JSON, {view:?}"), &play(capture().unwrap(), view, warm, &mut print));
-    }
-}
-
-#[test]
-fn the_allocator_counts() {
-    assert_eq!(allocations(|| drop(std::hint::black_box(Vec::<u8>::with_capacity(9)))), 1);
-    assert_eq!(allocations(|| ()), 0);
-}
-
-#[test]
-fn common_events_allocate_nothing() {
-    check(|| Some(synthetic()), 2_000);
-}
-
-#[test]
-fn common_events_of_a_busy_machine_allocate_nothing() {
-    check(heavy, 200_000);
 }

@@ -5,7 +5,10 @@
 mod cli;
 mod commands;
 mod open;
+mod output;
+mod pattern;
 mod progress;
+mod selection;
 mod time;
 
 use clap::Parser;
@@ -41,8 +44,11 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Info(args) => commands::info::run(args, common),
         Command::Read(args) => commands::read::run(args, common),
+        Command::Replay(args) => commands::replay::run(args, common),
         Command::Convert(args) => commands::convert::run(args, common),
         Command::Verify(args) => commands::verify::run(args, common),
+        Command::Fields(args) => commands::fields::run(args),
+        Command::Events(args) => commands::events::run(args),
         Command::Completions(args) => commands::completions::run(args),
         Command::Man(args) => commands::man::run(args),
     };

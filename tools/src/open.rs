@@ -98,6 +98,11 @@ pub fn report_state(name: &str, counters: &EngineCounters) {
             eprintln!("scapkit: {name}: note: {count} {what} not kept: more than a machine has");
         }
     }
+    if counters.family_refused > 0 {
+        eprintln!(
+            "scapkit: {name}: note: processes change their parents more often than a machine's do; some have none"
+        );
+    }
     if counters.containers_unreadable > 0 {
         let count = counters.containers_unreadable;
         eprintln!("scapkit: {name}: note: {count} events about containers could not be read");

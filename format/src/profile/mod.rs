@@ -51,6 +51,8 @@ pub struct Report {
     pub unknown_types: u64,
     /// Events whose contents are broken, left out.
     pub broken: u64,
+    /// Blocks with the state of a replay left out. The lists say the same in less detail.
+    pub checkpoints: u64,
     /// Blocks of unknown types left out.
     pub unknown_blocks: u64,
     /// Lists after the first event of a section, left out: readers refuse them there.
@@ -97,6 +99,7 @@ impl Report {
         say(self.unknown_types, format!("{} events of types unknown to this program left out", self.unknown_types));
         say(self.broken, format!("{} events with broken contents left out", self.broken));
         say(self.damaged_bytes, format!("{} bytes of damaged stretches left out", self.damaged_bytes));
+        say(self.checkpoints, format!("{} checkpoint blocks left out", self.checkpoints));
         say(self.unknown_blocks, format!("{} blocks of unknown types left out", self.unknown_blocks));
         say(self.late_lists, format!("{} lists after the first event left out", self.late_lists));
         say(self.orphan_fd_lists, format!("{} fd lists of unknown threads left out", self.orphan_fd_lists));
@@ -184,6 +187,8 @@ impl ProfileWriter {
             Content::Users(list) => lists::users(list, &mut report.cut_strings, out)?,
             Content::Broken(_) if block.block_type.is_event() => report.broken = report.broken.saturating_add(1),
             Content::Unknown | Content::Broken(_) => report.unknown_blocks = report.unknown_blocks.saturating_add(1),
+            Content::Checkpoint(body) if !universal => encode::block(out, block.block_type, body)?,
+            Content::Checkpoint(_) => report.checkpoints = report.checkpoints.saturating_add(1),
             Content::Event(_) => {}
         }
         if out.is_empty() { Ok(()) } else { self.writer.block(out, BlockMeta::Other) }

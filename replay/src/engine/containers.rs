@@ -17,12 +17,12 @@ pub(super) const HANDLERS: &[(u16, Handler)] =
 /// What is known of containers, and which cgroups are whose.
 #[derive(Debug)]
 pub(super) struct Containers {
-    by_id: BTreeMap<Box<[u8]>, Arc<Container>>,
-    host: Container,
+    pub by_id: BTreeMap<Box<[u8]>, Arc<Container>>,
+    pub host: Container,
     /// What the last event about a container said.
-    told: Option<Arc<Container>>,
+    pub told: Option<Arc<Container>>,
     /// Cgroups that were looked at last, and the id found: most new threads have those of the one before.
-    resolved: (Text, Text),
+    pub resolved: (Text, Text),
     /// Events whose text could not be read.
     pub unreadable: u64,
 }

@@ -9,8 +9,6 @@
 //! * Upstream keeps all kinds of socket addresses in the same bytes. A socket that changes its kind (an IPv6
 //!   one that talks to a mapped address, a bound IPv6 one that gets a datagram) then shows bytes of one kind
 //!   as another, or `<unknown>`. Here addresses and transport are converted.
-//! * Threads of the list have no time from inode change to clone; upstream never sets it for them and shows
-//!   what was in its memory.
 //! * A thread that is replaced by another of the same id no longer counts as alive in its process.
 //! * A number of the wrong size reads as missing or 0; upstream ends.
 //! * Users and groups of containers are kept as the events say; upstream looks for files of the container.
@@ -19,10 +17,12 @@
 
 mod bind;
 mod cgroups;
+pub(crate) mod checkpoint;
 mod clone;
 mod container_json;
 mod containers;
 mod exec;
+mod export;
 mod family;
 mod fd;
 mod fdtable;
@@ -39,6 +39,7 @@ mod tuples;
 mod users;
 
 pub use bind::Bound;
+pub use checkpoint::CheckpointError;
 pub use container_json::{Container, Labels, Mount};
 pub use fd::{Fd, FdKind, Socket};
 pub use names::{write_ipv4, write_ipv6};
@@ -48,11 +49,16 @@ pub use users::{Group, InterfaceAddress, User};
 use bind::Plan;
 use containers::Containers;
 use scapkit_format::{Content, Event, MachineInfo};
+use std::collections::BTreeMap;
 use table::Table;
 use users::{Interfaces, Users};
 
 /// Bounds on the state, for hostile captures. What does not fit is not stored and counted
 /// ([`Engine::counters`]).
+///
+/// Time is bounded too: an event costs at most about as much as a table of `max_fds_per_thread` fds (a fork's
+/// table is copied when one side changes it, an exec looks at all of it), and finding parents for orphans 64
+/// steps per event beside a million that are free. Longer searches leave orphans without a parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineLimits {
     /// Most threads (upstream: 262,144).
@@ -82,6 +88,9 @@ pub struct EngineCounters {
     pub memory_refused: u64,
     /// Events about containers whose text was no JSON, was too long, or named no container.
     pub containers_unreadable: u64,
+    /// Steps not made to find parents for orphans, and orphans that got none for it: only trees made for the
+    /// purpose need so many.
+    pub family_refused: u64,
     /// Bytes of state now, roughly.
     pub state_bytes: u64,
 }
@@ -102,6 +111,7 @@ pub struct Engine {
     initial_state: Option<u64>,
     /// Lists have been read since threads were linked last.
     lists_open: bool,
+    listed: lists::Listed,
     /// The thread whose exit was the previous event, removed before the next one.
     dying: Option<i64>,
     /// Thread and fd of the previous event, a close: removed before the next one.
@@ -109,6 +119,9 @@ pub struct Engine {
     /// Removed by [`Engine::observe`]: parent and tid, to be dated by the next event.
     undated_exit: Option<(i64, i64)>,
     recent_exits: family::RecentExits,
+    /// Time of the last event of the scheduler, by processor.
+    switches: BTreeMap<u16, u64>,
+    family_work: family::FamilyWork,
     /// For paths and names being made.
     scratch: Vec<u8>,
     scratch2: Vec<u8>,
@@ -134,10 +147,13 @@ impl Engine {
             events: 0,
             initial_state: Some(0),
             lists_open: false,
+            listed: lists::Listed::default(),
             dying: None,
             closing: None,
             undated_exit: None,
             recent_exits: family::RecentExits::default(),
+            switches: BTreeMap::new(),
+            family_work: family::FamilyWork::default(),
             scratch: Vec::new(),
             scratch2: Vec::new(),
         }
@@ -153,7 +169,7 @@ impl Engine {
             Content::Fds(list) => self.load_fds(list.clone()),
             Content::Interfaces(list) => self.interfaces.load(list.clone()),
             Content::Users(list) => self.users.load(list.clone(), &mut self.table.pool),
-            Content::Event(_) | Content::Unknown | Content::Broken(_) => {}
+            Content::Event(_) | Content::Checkpoint(_) | Content::Unknown | Content::Broken(_) => {}
         }
     }
 
@@ -170,18 +186,21 @@ impl Engine {
         self.machine = None;
         self.initial_state = Some(self.events);
         self.lists_open = false;
+        self.listed = lists::Listed::default();
         self.dying = None;
         self.closing = None;
         self.undated_exit = None;
         self.recent_exits = family::RecentExits::default();
+        self.switches.clear();
     }
 
     /// Ends the lists of a section: links threads to their processes and parents and tells servers
     /// from clients (section 3). The first event does it too.
     pub fn finish_lists(&mut self) {
         if std::mem::take(&mut self.lists_open) {
-            self.link_all();
-            self.fix_sockets();
+            let tids = self.listed.take();
+            self.link_listed(&tids);
+            self.fix_sockets(&tids);
         }
     }
 
@@ -192,7 +211,9 @@ impl Engine {
             self.finish_lists();
         }
         self.events = self.events.saturating_add(1);
-        self.remove_deferred(Some(event.ts));
+        if self.dying.is_some() || self.closing.is_some() || self.undated_exit.is_some() {
+            self.remove_deferred(Some(event.ts));
+        }
         self.bind_and_parse(event)
     }
 
@@ -243,6 +264,22 @@ impl Engine {
         fds.into_iter().flatten().map(|(n, fd)| (*n, fd))
     }
 
+    /// How many fds the thread's own table has, whichever it uses.
+    pub fn own_fd_count(&self, tid: i64) -> usize {
+        self.table.find(tid).and_then(|s| self.table.get(s)).map_or(0, |s| s.fds.len())
+    }
+
+    /// How many fds a thread uses.
+    pub fn fd_count(&self, tid: i64) -> usize {
+        self.table.find(tid).and_then(|s| self.table.fds(s)).map_or(0, |fds| fds.len())
+    }
+
+    /// What is the same for two threads at one time if they use one fd table, which then need not be looked at
+    /// twice.
+    pub(crate) fn fd_table_id(&self, tid: i64) -> Option<usize> {
+        self.table.find(tid).and_then(|s| self.table.fds(s)).map(|fds| std::ptr::from_ref(fds).addr())
+    }
+
     /// The leader of a thread's process: itself, or `None` when it is not known.
     #[inline]
     pub fn main_thread(&self, tid: i64) -> Option<&Thread> {
@@ -286,6 +323,16 @@ impl Engine {
         self.users.user_in(container, uid)
     }
 
+    /// Users of the machine and of containers, by the container's id (empty for the machine) and number.
+    pub fn users(&self) -> impl Iterator<Item = (&[u8], &User)> {
+        self.users.people()
+    }
+
+    /// As [`Engine::users`], of groups.
+    pub fn groups(&self) -> impl Iterator<Item = (&[u8], &Group)> {
+        self.users.groups()
+    }
+
     /// The capture's machine.
     pub fn machine(&self) -> Option<&MachineInfo> {
         self.machine.as_ref()
@@ -304,6 +351,7 @@ impl Engine {
             fds_refused: self.table.fds_refused,
             memory_refused: self.table.pool.refused,
             containers_unreadable: self.containers.unreadable,
+            family_refused: self.family_work.refused,
             state_bytes: self.table.pool.used() as u64,
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub(super) type FdTable = BTreeMap<i64, Fd>;
 
 /// Rough bytes of an entry beside its strings.
-const THREAD_COST: usize = size_of::<Slot>() + 400;
+pub(super) const THREAD_COST: usize = size_of::<Slot>() + 400;
 pub(super) const FD_COST: usize = size_of::<Fd>() + 32;
 
 /// No slot.
@@ -47,14 +47,14 @@ pub(super) struct Slot {
     pub thread: Thread,
     pub fds: Arc<FdTable>,
     /// Position in its group; meaningless when not `grouped`.
-    seq: i64,
+    pub seq: i64,
     /// Key of its group; meaningless when not `grouped`.
     pub group: i64,
     pub grouped: bool,
-    parent: u32,
-    child: u32,
-    next: u32,
-    prev: u32,
+    pub parent: u32,
+    pub child: u32,
+    pub next: u32,
+    pub prev: u32,
     pub children: u32,
     /// The fd of the thread's last event, -1 none.
     pub last_fd: i64,
@@ -160,6 +160,9 @@ impl Thread {
             pidns_init_start_ts: 0,
             clone_ts: 0,
             lastexec_ts: 0,
+            exec_ns: 0,
+            cpu_user: 0,
+            cpu_system: 0,
         }
     }
 
@@ -172,16 +175,16 @@ impl Thread {
 /// All threads. A slot number stays the same as long as its thread is in the table.
 #[derive(Debug)]
 pub(super) struct Table {
-    index: BTreeMap<i64, u32>,
-    slots: Vec<Option<Box<Slot>>>,
-    free: Vec<u32>,
+    pub index: BTreeMap<i64, u32>,
+    pub slots: Vec<Option<Box<Slot>>>,
+    pub free: Vec<u32>,
     /// Where threads were found before, by the low bits of the tid; checked before use. Empty until
     /// the first was found.
-    near: Vec<u32>,
+    pub near: Vec<u32>,
     pub groups: BTreeMap<i64, Group>,
-    next_seq: i64,
+    pub next_seq: i64,
     pub pool: Pool,
-    max_threads: usize,
+    pub max_threads: usize,
     pub(super) max_fds: usize,
     /// Threads not stored because the table was full.
     pub threads_refused: u64,
@@ -243,7 +246,14 @@ impl Table {
     /// As [`Table::find`], and remembers where it was.
     #[inline]
     pub fn find_near(&mut self, tid: i64) -> Option<u32> {
-        let slot = self.find(tid)?;
+        match self.near.get(near_of(tid)) {
+            Some(slot) if self.get(*slot).is_some_and(|s| s.thread.tid == tid) => Some(*slot),
+            _ => self.find_far(tid),
+        }
+    }
+
+    fn find_far(&mut self, tid: i64) -> Option<u32> {
+        let slot = self.index.get(&tid).copied()?;
         if self.near.is_empty() {
             self.near.resize(NEAR, NONE);
         }

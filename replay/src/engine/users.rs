@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 /// Longest name that is kept, in bytes; upstream's.
 const MAX_NAME: usize = 255;
 /// Rough bytes of an entry beside its strings.
-const COST: usize = 160;
+pub(super) const COST: usize = 160;
 /// Most interface addresses.
-const MAX_INTERFACES: usize = 4096;
+pub(super) const MAX_INTERFACES: usize = 4096;
 
 /// A user of the machine or of a container.
 #[derive(Debug, Clone)]
@@ -40,12 +40,12 @@ type Key = (Text, u32);
 
 #[derive(Debug)]
 pub(super) struct Users {
-    people: BTreeMap<Key, User>,
-    groups: BTreeMap<Key, Group>,
-    machine: Text,
+    pub people: BTreeMap<Key, User>,
+    pub groups: BTreeMap<Key, Group>,
+    pub machine: Text,
     /// Who 0 is as long as nobody says.
-    root: User,
-    root_group: Group,
+    pub root: User,
+    pub root_group: Group,
 }
 
 impl Default for Users {
@@ -73,7 +73,7 @@ fn is_service_line(name: &[u8]) -> bool {
     matches!(name.first(), Some(b'+' | b'-'))
 }
 
-fn cut(name: &[u8]) -> &[u8] {
+pub(super) fn cut(name: &[u8]) -> &[u8] {
     name.get(..MAX_NAME).unwrap_or(name)
 }
 
@@ -154,6 +154,16 @@ impl Users {
         }
     }
 
+    /// All users, by container and number.
+    pub fn people(&self) -> impl Iterator<Item = (&[u8], &User)> {
+        self.people.iter().map(|((container, _), user)| (&**container, user))
+    }
+
+    /// All groups, by container and number.
+    pub fn groups(&self) -> impl Iterator<Item = (&[u8], &Group)> {
+        self.groups.iter().map(|((container, _), group)| (&**container, group))
+    }
+
     /// A user of the machine.
     pub fn user(&self, uid: u32) -> Option<&User> {
         self.people.get(&(self.machine.clone(), uid)).or_else(|| self.root(uid))
@@ -205,20 +215,34 @@ pub enum InterfaceAddress {
     V6 { address: [u8; 16] },
 }
 
+/// An interface address as it was listed.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub address: interfaces::Address,
+    pub linkspeed: Option<u64>,
+    pub name: Box<[u8]>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Interfaces {
-    all: Vec<InterfaceAddress>,
+    pub all: Vec<InterfaceAddress>,
+    /// The same with what is kept for writing it again.
+    pub listed: Vec<Listed>,
 }
 
 impl Interfaces {
     pub fn load(&mut self, list: interfaces::Interfaces<'_>) {
         let known = list.map_while(Result::ok).take(MAX_INTERFACES);
-        self.all = known
-            .map(|i| match i.address {
-                interfaces::Address::V4 { address, netmask, .. } => InterfaceAddress::V4 { address, netmask },
-                interfaces::Address::V6 { address, .. } => InterfaceAddress::V6 { address },
-            })
-            .collect();
+        let listed = known.map(|i| Listed { address: i.address, linkspeed: i.linkspeed, name: cut(i.name).into() });
+        *self = Interfaces::of(listed.collect());
+    }
+
+    pub fn of(listed: Vec<Listed>) -> Self {
+        let address = |listed: &Listed| match listed.address {
+            interfaces::Address::V4 { address, netmask, .. } => InterfaceAddress::V4 { address, netmask },
+            interfaces::Address::V6 { address, .. } => InterfaceAddress::V6 { address },
+        };
+        Interfaces { all: listed.iter().map(address).collect(), listed }
     }
 
     pub fn all(&self) -> &[InterfaceAddress] {

@@ -16,68 +16,47 @@
 
 use std::cell::Cell;
 
-thread_local! {
-    /// Text to be escaped where it stands is moved here first; the buffer is used again.
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// Whether a byte is a character of its own that is shown as it is.
-#[inline]
-fn plain(b: u8) -> bool {
-    (0x20..0x7F).contains(&b)
-}
-
-/// The same inside a JSON string.
-#[inline]
-fn plain_json(b: u8) -> bool {
-    plain(b) && b != b'"' && b != b'\\'
-}
-
-/// Whether all bytes pass. Looks at all of them whatever the first ones are: this way the compiler does
-/// many at once.
-#[inline]
-fn all(text: &[u8], pass: impl Fn(u8) -> bool) -> bool {
-    text.iter().fold(true, |ok, b| ok & pass(*b))
-}
+/// Bytes kept for the next text that has to be rewritten.
+const KEEP: usize = 64 << 10;
 
 /// Makes what was appended to `out` from `start` on harmless. Costs one scan when it already is.
 #[inline]
 pub fn sanitise(out: &mut Vec<u8>, start: usize) {
-    if !all(out.get(start..).unwrap_or_default(), plain) {
-        again(out, start, escaped);
+    let tail = out.get(start..).unwrap_or_default();
+    if !all(tail, |b| (0x20..0x7F).contains(&b)) {
+        sanitise_slow(out, start);
     }
 }
 
-/// Replaces what was appended to `out` from `start` on by what `escape` makes of it.
-#[cold]
-fn again(out: &mut Vec<u8>, start: usize, escape: impl Fn(&mut Vec<u8>, &[u8])) {
-    let mut text = SCRATCH.take();
-    text.clear();
-    text.extend_from_slice(out.get(start..).unwrap_or_default());
-    out.truncate(start);
-    escape(out, &text);
-    SCRATCH.set(text);
-}
-
-/// Appends a text: stretches of bytes that pass as they are, the others as `odd` has them. A byte that
-/// passes is ASCII and never part of a longer character, so no character is split.
+/// Whether all bytes are of a kind. Looks at all of them, which the compiler can do many at once.
 #[inline]
-fn stretches(out: &mut Vec<u8>, text: &[u8], pass: impl Fn(u8) -> bool, odd: impl Fn(&mut Vec<u8>, &[u8])) {
-    for stretch in text.chunk_by(|a, b| pass(*a) == pass(*b)) {
-        if stretch.first().is_some_and(|b| pass(*b)) {
-            out.extend_from_slice(stretch);
-        } else {
-            odd(out, stretch);
-        }
-    }
+fn all(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(true, |all, b| all & is(*b))
+}
+
+#[cold]
+fn sanitise_slow(out: &mut Vec<u8>, start: usize) {
+    rewrite(out, start, escaped);
+}
+
+thread_local! {
+    /// Text that is being rewritten; used again.
+    static TAIL: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Replaces what was appended to `out` from `start` on.
+fn rewrite(out: &mut Vec<u8>, start: usize, with: fn(&mut Vec<u8>, &[u8])) {
+    let mut tail = TAIL.take();
+    tail.clear();
+    tail.extend_from_slice(out.get(start..).unwrap_or_default());
+    out.truncate(start);
+    with(out, &tail);
+    tail.shrink_to(KEEP);
+    TAIL.set(tail);
 }
 
 /// Appends a string by the module's rule.
 pub fn escaped(out: &mut Vec<u8>, text: &[u8]) {
-    stretches(out, text, plain, odd);
-}
-
-fn odd(out: &mut Vec<u8>, text: &[u8]) {
     for chunk in text.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
@@ -124,17 +103,27 @@ fn byte(out: &mut Vec<u8>, b: u8) {
 /// nothing is lost (Python's `surrogateescape` gives the same).
 #[inline]
 pub fn json(out: &mut Vec<u8>, start: usize) {
-    if !all(out.get(start..).unwrap_or_default(), plain_json) {
-        again(out, start, json_escaped);
+    let tail = out.get(start..).unwrap_or_default();
+    if !all(tail, |b| (0x20..0x7F).contains(&b) & (b != b'"') & (b != b'\\')) {
+        rewrite(out, start, json_escaped);
     }
 }
 
 /// Appends the inside of a JSON string.
 pub fn json_escaped(out: &mut Vec<u8>, text: &[u8]) {
-    stretches(out, text, plain_json, odd_json);
-}
-
-fn odd_json(out: &mut Vec<u8>, text: &[u8]) {
+    if all(text, |b| (0x20..0x7F).contains(&b)) {
+        // Quotes in text that is otherwise plain: what is between them is copied at once.
+        for piece in text.split_inclusive(|b| matches!(b, b'"' | b'\\')) {
+            match piece.split_last() {
+                Some((b @ (b'"' | b'\\'), before)) => {
+                    out.extend_from_slice(before);
+                    out.extend_from_slice(&[b'\\', *b]);
+                }
+                _ => out.extend_from_slice(piece),
+            }
+        }
+        return;
+    }
     for chunk in text.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
@@ -152,11 +141,10 @@ fn odd_json(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 fn unit(out: &mut Vec<u8>, value: u16) {
-    let digit = |shift: u32| match (value >> shift & 15).to_le_bytes()[0] {
-        d @ 0..10 => b'0' | d,
-        d => (b'a' - 10).wrapping_add(d),
-    };
-    out.extend_from_slice(&[b'\\', b'u', digit(12), digit(8), digit(4), digit(0)]);
+    out.extend_from_slice(b"\\u");
+    for shift in [12, 8, 4, 0] {
+        super::numbers::hex(out, u64::from((value >> shift) & 15), false);
+    }
 }
 
 #[cfg(test)]
@@ -192,22 +180,7 @@ mod tests {
         assert_eq!(inside(b"\xff\x80\xc3\xa9"), "\\udcff\\udc80é");
     }
 
-    /// The rule without stretches.
-    fn whole(s: &[u8], odd: fn(&mut Vec<u8>, &[u8])) -> String {
-        let mut out = Vec::new();
-        odd(&mut out, s);
-        String::from_utf8(out).unwrap()
-    }
-
     proptest! {
-        #[test]
-        fn stretches_change_nothing(s in prop::collection::vec(prop_oneof![
-            any::<u8>(), Just(b'a'), Just(b'"'), Just(0xC3), Just(0xA9), Just(0xE2), Just(0x80), Just(0xAE), Just(0xF0)
-        ], 0..40)) {
-            prop_assert_eq!(text(&s), whole(&s, odd));
-            prop_assert_eq!(inside(&s), whole(&s, odd_json));
-        }
-
         #[test]
         fn nothing_but_printable_text(s in prop::collection::vec(any::<u8>(), 0..40)) {
             prop_assert!(text(&s).chars().all(|c| !c.is_control()));

@@ -3,14 +3,17 @@
 use crate::cli::{self, Color, Common, Read, Time};
 use crate::progress::Progress;
 use crate::time::{self, Point};
-use crate::{Outcome, open};
-use anyhow::{Context as _, Result};
+use crate::{Outcome, open, output, selection};
+use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use scapkit_format::profile::{Profile, ProfileWriter};
+use scapkit_format::write::Trailer;
+use scapkit_format::{Block, Capture, Compression, Content, Item};
 use scapkit_replay::format::unescape;
 use scapkit_replay::{
-    BufferMode, DEFAULT_JSON, DEFAULT_LINE, Dialect, Format, Played, Replay, ReplayOptions, Step, TextOptions,
-    TimeMode, View, Visibility,
+    BufferMode, DEFAULT_JSON, DEFAULT_LINE, Dialect, Filter, Format, Played, Player, Replay, ReplayOptions, Step,
+    TextOptions, TimeMode, View, Visibility,
 };
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -25,16 +28,22 @@ const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
 const ORDER_SLACK: u64 = 10_000_000_000;
 
 pub fn run(args: &Read, common: &Common) -> Result<Outcome> {
-    let mut printer = Printer::new(args, common)?;
+    let selection = selection::split(&args.words)?;
+    if let Some(out) = &args.write
+        && let Some(same) = selection.files.iter().find(|file| output::same_file(file, out))
+    {
+        bail!("{}: input and output are the same file", same.display());
+    }
+    let mut printer = Printer::new(args, selection.filter, common)?;
     let mut failed = None;
-    for file in &args.files {
+    for file in &selection.files {
         if printer.left == 0 {
             break;
         }
         // The other files are still shown.
         if let Err(e) = one(file, args, common, &mut printer) {
             printer.flush()?;
-            if crate::is_broken_pipe(&e) {
+            if crate::is_broken_pipe(&e) || args.write.is_some() {
                 return Err(e);
             }
             if let Some(previous) = failed.replace(e) {
@@ -42,7 +51,7 @@ pub fn run(args: &Read, common: &Common) -> Result<Outcome> {
             }
         }
     }
-    printer.flush()?;
+    printer.finish()?;
     failed.map_or(Ok(Outcome::Yes), Err)
 }
 
@@ -52,19 +61,49 @@ fn one(file: &Path, args: &Read, common: &Common, printer: &mut Printer) -> Resu
         cli::View::Current => View::Current,
     };
     let latency = args.time == Time::D || printer.format.fields().any(|f| f.starts_with("evt.latency"));
-    let options = ReplayOptions { view, latency, ..ReplayOptions::default() };
-    let mut replay = Replay::new(open::capture(file, common)?, options);
-    replay.set_follow(args.follow);
+    let mut options = ReplayOptions { view, latency, suppress: args.suppress.clone(), ..ReplayOptions::default() };
+    let mut capture = open::capture(file, common)?;
+    capture.set_follow(args.follow);
+    printer.start();
+    if let Some(out) = &args.write {
+        printer.open(out, capture.detect()?, view, common)?;
+        let mut player = Player::new(options);
+        let mut progress = Progress::new(printer.terminal);
+        let mut blocks = 0u64;
+        while !printer.done()
+            && let Some(item) = capture.next()?
+        {
+            if let Item::Block(block, content) = item {
+                match player.play(&content) {
+                    Played::Event(step) => printer.step(&step, Some(&block))?,
+                    Played::Nothing => printer.other(&block, &content)?,
+                }
+            }
+            if blocks.is_multiple_of(4096) {
+                progress.update(&capture);
+            }
+            blocks += 1;
+        }
+        progress.finish();
+        report(&capture, &player);
+        return Ok(());
+    }
+    // The end of the range is found by an event after it, whatever it is.
+    if let Some(filter) = &printer.filter
+        && args.to.is_none()
+    {
+        options.interest = filter.interest();
+    }
+    let mut replay = Replay::new(capture, options);
     let mut progress = Progress::new(printer.terminal || args.follow);
     let mut blocks = 0u64;
-    printer.start();
     while !printer.done() {
         if blocks.is_multiple_of(4096) {
             progress.update(replay.capture());
         }
         blocks += 1;
         match replay.next()? {
-            Some(Played::Event(step)) => printer.step(&step)?,
+            Some(Played::Event(step)) => printer.step(&step, None)?,
             Some(Played::Nothing) => {}
             None if args.follow => {
                 printer.flush()?;
@@ -75,15 +114,23 @@ fn one(file: &Path, args: &Read, common: &Common, printer: &mut Printer) -> Resu
     }
     progress.finish();
     printer.flush()?;
-    open::report_damage(replay.capture());
-    open::report_upgrade(replay.capture().name(), replay.upgrade_notes());
-    open::report_state(replay.capture().name(), &replay.engine().counters());
+    report(replay.capture(), replay.player());
     Ok(())
 }
 
+/// Says on standard error what was not as it should be.
+fn report(capture: &Capture, player: &Player) {
+    open::report_damage(capture);
+    open::report_upgrade(capture.name(), player.upgrade_notes());
+    open::report_state(capture.name(), &player.engine().counters());
+}
+
 struct Printer {
+    filter: Option<Filter>,
     format: Format,
     text: TextOptions,
+    /// Where events go instead of being printed.
+    writer: Option<Box<ProfileWriter>>,
     json: bool,
     terminal: bool,
     all: bool,
@@ -100,7 +147,7 @@ struct Printer {
 }
 
 impl Printer {
-    fn new(args: &Read, common: &Common) -> Result<Self> {
+    fn new(args: &Read, filter: Option<Filter>, common: &Common) -> Result<Self> {
         let terminal = std::io::stdout().is_terminal();
         let colour = match common.color {
             Color::Always => true,
@@ -122,6 +169,8 @@ impl Printer {
             t.as_deref().map(Point::parse).transpose().with_context(|| flag.to_owned())
         };
         Ok(Printer {
+            filter,
+            writer: None,
             format,
             text: TextOptions {
                 time: match args.time {
@@ -156,6 +205,27 @@ impl Printer {
         })
     }
 
+    /// Opens the capture that events are written to, unless it is open: several files become one
+    /// capture of several sections.
+    fn open(&mut self, out: &Path, input: Compression, view: View, common: &Common) -> Result<()> {
+        if self.writer.is_none() {
+            let profile = if view == View::Current { Profile::Modern } else { Profile::AsIs };
+            let chunks = output::create(out, None, None, common, input)?;
+            self.writer = Some(Box::new(ProfileWriter::new(chunks, profile)));
+        }
+        Ok(())
+    }
+
+    /// A block that is no event of the view. Lists are written; of events only what is asked for.
+    fn other(&mut self, block: &Block<'_>, content: &Content<'_>) -> Result<()> {
+        if let Some(writer) = &mut self.writer
+            && !matches!(content, Content::Event(_))
+        {
+            writer.block(block, content)?;
+        }
+        Ok(())
+    }
+
     /// A new file begins.
     fn start(&mut self) {
         self.range = None;
@@ -168,7 +238,7 @@ impl Printer {
         self.left == 0 || self.past
     }
 
-    fn step(&mut self, step: &Step<'_>) -> Result<()> {
+    fn step(&mut self, step: &Step<'_>, block: Option<&Block<'_>>) -> Result<()> {
         let wanted = match step.visibility {
             Visibility::Shown => true,
             Visibility::Internal => self.all,
@@ -191,12 +261,25 @@ impl Printer {
             return Ok(());
         }
         let context = step.context(self.previous_ts.unwrap_or(step.event.ts), &self.text);
-        if self.json {
+        if let Some(filter) = &mut self.filter
+            && !filter.matches(&context)
+        {
+            return Ok(());
+        }
+        if let Some(writer) = &mut self.writer {
+            match block.filter(|_| self.text.dialect == Dialect::Sysdig) {
+                Some(block) => writer.block(block, &Content::Event(step.event))?,
+                // The upgrade gives events of today's schema, which have no block of their own.
+                None => writer.event(&step.event, None)?,
+            }
+        } else if self.json {
             self.format.json(&context, &mut self.out);
         } else if !self.format.line(&context, &mut self.out) {
             return Ok(());
         }
-        self.out.push(b'\n');
+        if self.writer.is_none() {
+            self.out.push(b'\n');
+        }
         self.previous_ts = Some(step.event.ts);
         self.left -= 1;
         if self.out.len() >= WRITE_SIZE { self.flush() } else { Ok(()) }
@@ -210,7 +293,19 @@ impl Printer {
         Ok((at(&self.from, 0)?, at(&self.to, u64::MAX)?))
     }
 
+    /// Ends what is written or printed.
+    fn finish(&mut self) -> Result<()> {
+        if let Some(writer) = self.writer.take() {
+            let (chunks, _) = writer.finish()?;
+            chunks.finish(Trailer::None)?;
+        }
+        self.flush()
+    }
+
     fn flush(&mut self) -> Result<()> {
+        if self.out.is_empty() && self.writer.is_some() {
+            return Ok(());
+        }
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(&self.out).and_then(|()| stdout.flush()).context("standard output")?;
         self.out.clear();
