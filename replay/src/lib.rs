@@ -8,6 +8,7 @@
 //! ```
 
 mod context;
+pub mod digest;
 pub mod engine;
 pub mod fields;
 pub mod format;

@@ -132,3 +132,193 @@ fn memory_is_given_back() {
     assert!(used[59] < used[29] + 100_000, "{} {}", used[29], used[59]);
     assert!(used[59] < 2_000_000, "{}", used[59]);
 }
+
+/// The parameters of a clone's exit in the caller, or (`child` 0) in the child.
+fn clone_params(child: i64, tid: i64, ptid: i64) -> Params {
+    let p = Params::new().i64(child).str("x").bytes(b"").i64(tid).i64(tid).i64(ptid).str("").i64(0);
+    p.u64(0).u64(0).u32(0).u32(0).u32(0).str("x").bytes(b"").u32(0).u32(0).u32(0).i64(tid).i64(tid).u64(0)
+}
+
+fn exit_params() -> Params {
+    Params::new().i64(0).i64(0).u8(0).u8(0).i64(0)
+}
+
+/// Far more than any of these tests takes, also on a busy machine; what takes the square of the input takes
+/// hours.
+const LONG: std::time::Duration = std::time::Duration::from_secs(100);
+
+#[test]
+fn a_million_threads() {
+    let start = std::time::Instant::now();
+    let mut w = World::new();
+    for tid in 0..1_000_000i64 {
+        w.event(tid * 7, id::SYSCALL_GETCWD_X, &Params::new().i64(-1).empty());
+    }
+    let counters = w.engine.counters();
+    let threads = w.engine.threads().count() as u64;
+    assert!((50_000..=262_144).contains(&threads), "{threads}");
+    // Thread 1 was there before; 0 and the others came.
+    assert_eq!(counters.threads_refused, 1_000_001 - threads);
+    assert!(counters.state_bytes <= 128 << 20);
+    assert!(start.elapsed() < LONG);
+}
+
+#[test]
+fn a_million_threads_in_lists() {
+    let start = std::time::Instant::now();
+    let mut synth = scapkit_format::synth::Synth::new();
+    synth.section();
+    let thread = |tid| scapkit_format::lists::threads::Thread { tid, pid: tid, ptid: tid - 1, ..world::init() };
+    let threads: Vec<_> = (1..=1_000_000).map(thread).collect();
+    for some in threads.chunks(50_000) {
+        synth.threads(9, some);
+    }
+    let mut w = World::of(&synth);
+    w.tick();
+    let counters = w.engine.counters();
+    let threads = w.engine.threads().count() as u64;
+    assert!((50_000..=262_144).contains(&threads), "{threads}");
+    assert_eq!(counters.threads_refused, 1_000_000 - threads);
+    assert!(start.elapsed() < LONG);
+}
+
+#[test]
+fn a_million_fds_in_one_thread() {
+    let start = std::time::Instant::now();
+    let mut w = World::new();
+    for fd in 0..1_000_000i64 {
+        let open = Params::new().i64(fd).str(&format!("/{fd}")).u32(0).u32(0).u32(0).u64(0);
+        w.event(1, id::SYSCALL_OPEN_X, &open);
+    }
+    assert_eq!(w.engine.fds(1).count(), 4096);
+    assert_eq!(w.engine.counters().fds_refused, 1_000_000 - 4096);
+    assert!(start.elapsed() < LONG);
+}
+
+/// Numbers at the limits, in every event that makes or takes an fd.
+#[test]
+fn fd_numbers_at_the_limits() {
+    let mut w = World::new();
+    let limits = [i64::MIN, i64::MIN + 1, -101, -100, -1, 0, i64::from(i32::MAX), i64::from(u32::MAX), i64::MAX];
+    for number in limits {
+        for info in scapkit_format::schema::EVENTS {
+            let params = info.params.iter().fold(Params::new(), |all, p| match p.kind.fixed_size() {
+                Some(8) => all.i64(number),
+                Some(size) => all.bytes(&number.to_le_bytes()[..size.min(8)]),
+                None => all.bytes(b"/x\0"),
+            });
+            w.event(1, info.id, &params);
+            w.event(2, info.id, &params);
+        }
+        for event_type in [id::SYSCALL_OPEN_X, id::SYSCALL_DUP2_X, id::SYSCALL_PIPE_X, id::SOCKET_SOCKET_X] {
+            w.event(1, event_type, &Params::new().i64(number).i64(number).i64(number).u64(1).u32(1));
+        }
+    }
+    for tid in [1, 2] {
+        assert!(w.engine.fds(tid).all(|(number, _)| number >= 0));
+    }
+    let listed = |fd| scapkit_format::lists::fds::Fd {
+        fd,
+        ino: 0,
+        kind: scapkit_format::lists::fds::FdType::FILE,
+        info: scapkit_format::lists::fds::FdInfo::Name(b"/x"),
+        extra: &[],
+    };
+    let mut synth = scapkit_format::synth::Synth::new();
+    synth.section().threads(9, &[world::init()]).fds(2, 1, &limits.map(listed));
+    let w = World::of(&synth);
+    assert_eq!(w.engine.fds(1).map(|(n, _)| n).collect::<Vec<_>>(), [0, i64::from(i32::MAX), i64::from(u32::MAX), i64::MAX]);
+}
+
+/// Each is the parent of the other, or of itself.
+#[test]
+fn families_in_circles() {
+    let thread = |tid, ptid| scapkit_format::lists::threads::Thread { tid, pid: tid, ptid, ..world::init() };
+    let ring: Vec<_> = (10..5010).map(|tid| thread(tid, if tid == 10 { 5009 } else { tid - 1 })).collect();
+    let mut synth = scapkit_format::synth::Synth::new();
+    synth.section().threads(9, &[thread(2, 3), thread(3, 2), thread(4, 4)]).threads(9, &ring);
+    let mut w = World::of(&synth);
+    for tid in [2, 4, 10, 3, 11, 12] {
+        w.event(tid, id::PROCEXIT_1_E, &exit_params());
+        w.tick();
+    }
+    for tid in 13..5010 {
+        w.event(tid, id::PROCEXIT_1_E, &exit_params());
+    }
+    w.tick();
+    assert_eq!(w.tids(), [1]);
+}
+
+/// A row of processes that take orphans, each of which gets all orphans of the one before.
+#[test]
+fn orphans_that_are_moved_again_and_again() {
+    let start = std::time::Instant::now();
+    let mut w = World::new();
+    let (row, orphans) = (50_000i64, 50_000i64);
+    for i in 0..row {
+        let (ptid, tid) = (if i == 0 { 1 } else { 999 + i }, 1000 + i);
+        w.event(tid, id::SYSCALL_CLONE_20_X, &clone_params(0, tid, ptid));
+        // PR_SET_CHILD_SUBREAPER
+        w.event(tid, id::SYSCALL_PRCTL_X, &Params::new().i64(0).u32(36).str("").i64(1));
+    }
+    let last = 999 + row;
+    for tid in 1_000_000..1_000_000 + orphans {
+        w.event(tid, id::SYSCALL_CLONE_20_X, &clone_params(0, tid, last));
+    }
+    assert_eq!(w.engine.counters().orphans_left, 0);
+    assert_eq!(w.engine.threads().count() as i64, 1 + row + orphans);
+    for tid in (1000..1000 + row).rev() {
+        w.event(tid, id::PROCEXIT_1_E, &exit_params());
+    }
+    w.tick();
+    assert_eq!(w.engine.threads().count() as i64, 1 + orphans);
+    assert!(w.engine.counters().orphans_left > 0);
+    assert!(start.elapsed() < LONG, "{:?}", start.elapsed());
+}
+
+/// Exits whose nearest reaper is far up.
+#[test]
+fn ancestors_that_are_asked_again_and_again() {
+    let start = std::time::Instant::now();
+    let mut w = World::new();
+    for i in 0..100_000i64 {
+        let (ptid, tid) = (if i == 0 { 1 } else { 999 + i }, 1000 + i);
+        w.event(tid, id::SYSCALL_CLONE_20_X, &clone_params(0, tid, ptid));
+    }
+    for tid in (1000..100_999).rev() {
+        w.event(tid, id::PROCEXIT_1_E, &exit_params());
+    }
+    assert!(start.elapsed() < LONG, "{:?}", start.elapsed());
+}
+
+/// A list before every event, which other readers refuse.
+#[test]
+fn lists_between_events() {
+    let start = std::time::Instant::now();
+    let thread = |tid| scapkit_format::lists::threads::Thread { tid, pid: tid, ptid: 1, ..world::init() };
+    let mut synth = scapkit_format::synth::Synth::new();
+    let threads: Vec<_> = (10..80_000).map(thread).collect();
+    synth.section().threads(9, &threads);
+    let mut w = World::of(&synth);
+    let mut one = scapkit_format::synth::Synth::new();
+    one.threads(9, &[thread(5)]).fds(2, 6, &[]);
+    for _ in 0..80_000 {
+        world::load(&mut w.engine, &one);
+        w.tick();
+    }
+    assert_eq!(w.engine.threads().count(), 79_992);
+    assert!(start.elapsed() < LONG, "{:?}", start.elapsed());
+}
+
+#[test]
+fn exits_without_enters() {
+    let mut w = World::new();
+    for info in scapkit_format::schema::EVENTS.iter().filter(|i| !i.is_enter()) {
+        for fill in [0u8, 1, 0x7F, 0xFF] {
+            let params = info.params.iter().fold(Params::new(), |all, p| all.bytes(&vec![fill; p.kind.fixed_size().unwrap_or(9)]));
+            w.event(1, info.id, &params);
+            w.event(1, info.id, &Params::new());
+        }
+    }
+    assert!(w.engine.export(0).unwrap().len() > 100);
+}

@@ -56,6 +56,7 @@ pub enum Command {
     Read(Read),
     Convert(Convert),
     Verify(Verify),
+    Replay(Replay),
     Completions(Completions),
     Man(Man),
 }
@@ -220,6 +221,33 @@ pub struct Verify {
     /// One JSON object per file and line
     #[arg(long)]
     pub json: bool,
+}
+
+/// Print a digest of what captures give when replayed, or compare it with an expected one
+#[derive(Debug, Args)]
+#[command(after_help = "A digest is a small text: the number of events of each type with a hash of their fields, the\n\
+    counts and a hash of the state at the end. It is the same on every machine, and changes when a\n\
+    capture, a parser or a field does. Status 1 when one differs from what is expected.\n\n\
+    Examples:\n  \
+    scapkit replay incident.scap\n  \
+    scapkit replay incident.scap --check incident.digest --update\n  \
+    scapkit replay corpus/*.scap --check corpus/digests")]
+pub struct Replay {
+    /// Captures
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Compare with this file, or with NAME.digest in this folder, and print only what differs
+    #[arg(long, value_name = "EXPECTED")]
+    pub check: Option<PathBuf>,
+    /// Write what was found to where --check looks
+    #[arg(long, requires = "check")]
+    pub update: bool,
+    /// Hash these fields, separated by commas, instead of the usual ones
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub fields: Vec<String>,
+    /// Events as the file has them, or upgraded to today's schema
+    #[arg(long, value_enum, default_value_t = View::Current)]
+    pub view: View,
 }
 
 /// Print completions for a shell

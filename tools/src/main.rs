@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Command::Read(args) => commands::read::run(args, common),
         Command::Convert(args) => commands::convert::run(args, common),
         Command::Verify(args) => commands::verify::run(args, common),
+        Command::Replay(args) => commands::replay::run(args, common),
         Command::Completions(args) => commands::completions::run(args),
         Command::Man(args) => commands::man::run(args),
     };

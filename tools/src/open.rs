@@ -5,6 +5,7 @@ use crate::printable;
 use anyhow::{Context, Result, bail};
 use scapkit_format::{Capture, Limits};
 use scapkit_replay::engine::EngineCounters;
+use scapkit_replay::replay::CheckpointNotes;
 use scapkit_replay::upgrade::UpgradeNotes;
 use std::fmt::Write;
 use std::path::Path;
@@ -86,6 +87,14 @@ pub fn report_upgrade(name: &str, notes: &UpgradeNotes) {
     }
 }
 
+/// Says on standard error which checkpoints were not used.
+pub fn report_checkpoints(name: &str, notes: &CheckpointNotes) {
+    if let Some(first) = &notes.first {
+        let name = printable(name);
+        eprintln!("scapkit: {name}: note: checkpoint not used, {first}; the state is that of the lists");
+    }
+}
+
 /// Says on standard error what the state engine could not keep.
 pub fn report_state(name: &str, counters: &EngineCounters) {
     let name = printable(name);
@@ -93,6 +102,7 @@ pub fn report_state(name: &str, counters: &EngineCounters) {
         (counters.threads_refused, "threads"),
         (counters.fds_refused, "open files"),
         (counters.memory_refused, "strings"),
+        (counters.orphans_left, "new parents of orphans"),
     ] {
         if count > 0 {
             eprintln!("scapkit: {name}: note: {count} {what} not kept: more than a machine has");

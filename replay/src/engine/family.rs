@@ -8,6 +8,10 @@ use std::collections::BTreeSet;
 
 /// How far up the tree a new parent is looked for. Real trees are a few dozen deep.
 const MAX_ANCESTORS: usize = 4096;
+/// Children that change hands and ancestors that are asked may be so many to begin with, and so many per
+/// event: a tree made for it takes the square of its size otherwise.
+const FREE_EFFORT: u64 = 1 << 22;
+const EFFORT_PER_EVENT: u64 = 64;
 /// Exits that are remembered.
 pub(super) const RING: usize = 8192;
 /// How long an exit keeps the clone event of its parent from making the thread anew, ns.
@@ -88,14 +92,6 @@ impl Engine {
         match self.table.find(ptid).filter(|p| *p != slot && self.is_valid(*p)) {
             Some(parent) => self.table.adopt(slot, parent),
             None => self.set_ptid(slot, 0),
-        }
-    }
-
-    /// Links all threads of the lists.
-    pub(super) fn link_all(&mut self) {
-        let slots: Vec<u32> = self.table.slots_by_tid().map(|(_, slot)| slot).collect();
-        for slot in slots {
-            self.link(slot);
         }
     }
 
@@ -186,6 +182,11 @@ impl Engine {
         }
     }
 
+    /// Whether more was done for orphans than real machines ask for.
+    fn is_worn_out(&self) -> bool {
+        self.effort > self.events.saturating_mul(EFFORT_PER_EVENT).saturating_add(FREE_EFFORT)
+    }
+
     fn give_children_away(&mut self, slot: u32) {
         let Some(s) = self.table.get(slot) else {
             return;
@@ -195,7 +196,15 @@ impl Engine {
         if told > 0 {
             reaper = self.get_or_create(told).filter(|r| *r != slot && self.is_valid(*r));
         }
-        let reaper = reaper.or_else(|| self.find_reaper(slot));
+        let reaper = if self.is_worn_out() {
+            // Its children are nobody's from here on, so that they are moved no more.
+            self.orphans_left = self.orphans_left.saturating_add(1);
+            None
+        } else {
+            let children = self.table.get(slot).map_or(0, |s| s.children);
+            self.effort = self.effort.saturating_add(u64::from(children));
+            reaper.or_else(|| self.find_reaper(slot))
+        };
         if let Some(r) = reaper.and_then(|r| self.table.get(r)) {
             let (tid, other, grouped, group) = (r.thread.tid, r.thread.pid != pid, r.grouped, r.group);
             if other
@@ -220,7 +229,7 @@ impl Engine {
 
     /// The thread that gets the children, as the kernel would choose: another one of the process,
     /// else one of the nearest ancestor process that takes orphans.
-    fn find_reaper(&self, slot: u32) -> Option<u32> {
+    fn find_reaper(&mut self, slot: u32) -> Option<u32> {
         let dying = self.table.get(slot)?;
         if let Some(other) = self.first_alive(dying.group, slot) {
             return Some(other);
@@ -229,6 +238,7 @@ impl Engine {
         let mut seen = BTreeSet::from([dying.thread.tid]);
         let mut ptid = dying.thread.ptid;
         for _ in 0..MAX_ANCESTORS {
+            self.effort = self.effort.saturating_add(1);
             let s = self.table.get(self.table.find(ptid)?)?;
             if !seen.insert(s.thread.tid) || s.thread.in_pid_namespace() != namespaced {
                 return None;

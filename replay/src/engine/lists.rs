@@ -45,10 +45,11 @@ fn without_nul(list: &[u8]) -> &[u8] {
 
 impl Engine {
     pub(super) fn load_threads(&mut self, list: threads::Threads<'_>) {
-        self.lists_open = true;
         for entry in list.map_while(Result::ok) {
             let thread = self.thread_of(&entry);
-            self.table.insert(thread);
+            if self.table.insert(thread).is_some() {
+                self.listed.insert(entry.tid);
+            }
         }
     }
 
@@ -106,6 +107,7 @@ impl Engine {
 
     /// Fds of threads that are not in the list are of no use.
     pub(super) fn load_fds(&mut self, list: fds::Fds<'_>) {
+        let tid = list.tid;
         let Some(slot) = self.table.find(list.tid) else {
             return;
         };
@@ -114,6 +116,7 @@ impl Engine {
                 self.table.add_own_fd(slot, entry.fd, fd);
             }
         }
+        self.listed.insert(tid);
     }
 
     fn fd_of(&mut self, e: &fds::Fd<'_>) -> Option<Fd> {
@@ -164,9 +167,9 @@ impl Engine {
     }
 
     /// Tells servers from clients among the IPv4 sockets of the lists: a server's port is bound by some
-    /// thread. IPv6 sockets are left as they are, as upstream does.
-    pub(super) fn fix_sockets(&mut self) {
-        let slots: Vec<u32> = self.table.slots_by_tid().map(|(_, slot)| slot).collect();
+    /// thread. IPv6 sockets are left as they are, as upstream does. `slots`: those of the threads of the
+    /// lists; all others when lists come in the middle of a section would take too long.
+    pub(super) fn fix_sockets(&mut self, slots: &[u32]) {
         let mut ports = BTreeSet::new();
         let fds = slots.iter().filter_map(|slot| self.table.get(*slot)).flat_map(|s| s.fds.values());
         for fd in fds {
@@ -176,7 +179,7 @@ impl Engine {
         }
         let mut name = std::mem::take(&mut self.scratch);
         for slot in slots {
-            self.table.change_own_fds(slot, FdKind::Ipv4, |fd, pool| {
+            self.table.change_own_fds(*slot, FdKind::Ipv4, |fd, pool| {
                 let Socket::Ipv4 { sip, sport, dip, dport, l4 } = fd.socket else {
                     return;
                 };

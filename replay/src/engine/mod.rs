@@ -51,6 +51,7 @@ pub use users::{Group, InterfaceAddress, User};
 use bind::Plan;
 use containers::Containers;
 use scapkit_format::{Content, Event, MachineInfo};
+use std::collections::BTreeSet;
 use table::Table;
 use users::{Interfaces, Users};
 
@@ -83,6 +84,8 @@ pub struct EngineCounters {
     pub fds_refused: u64,
     /// Requests for memory refused for the budget, of all kinds.
     pub memory_refused: u64,
+    /// Exits whose children were left without a parent: more of them change hands than on any real machine.
+    pub orphans_left: u64,
     /// Events about containers whose text was no JSON, was too long, or named no container.
     pub containers_unreadable: u64,
     /// Bytes of state now, roughly.
@@ -103,8 +106,8 @@ pub struct Engine {
     /// How many events there were when the last one of the initial state came, if nothing else has come since
     /// the start of the section.
     initial_state: Option<u64>,
-    /// Lists have been read since threads were linked last.
-    lists_open: bool,
+    /// Threads of lists that have been read since threads were linked last.
+    listed: BTreeSet<i64>,
     /// The thread whose exit was the previous event, removed before the next one.
     dying: Option<i64>,
     /// Thread and fd of the previous event, a close: removed before the next one.
@@ -112,6 +115,10 @@ pub struct Engine {
     /// Removed by [`Engine::observe`]: parent and tid, to be dated by the next event.
     undated_exit: Option<(i64, i64)>,
     recent_exits: family::RecentExits,
+    /// Steps taken to find new parents for orphans.
+    effort: u64,
+    /// Exits whose children were left without a parent because there were too many such steps.
+    orphans_left: u64,
     /// For paths and names being made.
     scratch: Vec<u8>,
     scratch2: Vec<u8>,
@@ -136,11 +143,13 @@ impl Engine {
             machine: None,
             events: 0,
             initial_state: Some(0),
-            lists_open: false,
+            listed: BTreeSet::new(),
             dying: None,
             closing: None,
             undated_exit: None,
             recent_exits: family::RecentExits::default(),
+            effort: 0,
+            orphans_left: 0,
             scratch: Vec::new(),
             scratch2: Vec::new(),
         }
@@ -172,7 +181,7 @@ impl Engine {
         self.interfaces = Interfaces::default();
         self.machine = None;
         self.initial_state = Some(self.events);
-        self.lists_open = false;
+        self.listed.clear();
         self.dying = None;
         self.closing = None;
         self.undated_exit = None;
@@ -182,16 +191,18 @@ impl Engine {
     /// Ends the lists of a section: links threads to their processes and parents and tells servers
     /// from clients (section 3). The first event does it too.
     pub fn finish_lists(&mut self) {
-        if std::mem::take(&mut self.lists_open) {
-            self.link_all();
-            self.fix_sockets();
+        if !self.listed.is_empty() {
+            let listed = std::mem::take(&mut self.listed);
+            let slots: Vec<u32> = listed.iter().filter_map(|tid| self.table.find(*tid)).collect();
+            slots.iter().for_each(|slot| self.link(*slot));
+            self.fix_sockets(&slots);
         }
     }
 
     /// Brings the state to after `event`, which is of the current schema, and says what it is about.
     #[inline]
     pub fn apply(&mut self, event: &Event<'_>) -> Bound {
-        if self.lists_open {
+        if !self.listed.is_empty() {
             self.finish_lists();
         }
         self.events = self.events.saturating_add(1);
@@ -203,7 +214,7 @@ impl Engine {
     /// later events depend on changes; what waits for the next event (exited threads, closed fds)
     /// is removed.
     pub fn observe(&mut self, event: &Event<'_>) -> Bound {
-        if self.lists_open {
+        if !self.listed.is_empty() {
             self.finish_lists();
         }
         self.initial_state = None;
@@ -289,6 +300,16 @@ impl Engine {
         self.users.user_in(container, uid)
     }
 
+    /// All users, of the machine and of containers: the container's id, empty for the machine, and the user.
+    pub fn users(&self) -> impl Iterator<Item = (&[u8], &User)> {
+        self.users.people.iter().map(|((container, _), user)| (&**container, user))
+    }
+
+    /// All groups, as [`Engine::users`].
+    pub fn groups(&self) -> impl Iterator<Item = (&[u8], &Group)> {
+        self.users.groups.iter().map(|((container, _), group)| (&**container, group))
+    }
+
     /// The capture's machine.
     pub fn machine(&self) -> Option<&MachineInfo> {
         self.machine.as_ref()
@@ -306,6 +327,7 @@ impl Engine {
             threads_refused: self.table.threads_refused,
             fds_refused: self.table.fds_refused,
             memory_refused: self.table.pool.refused,
+            orphans_left: self.orphans_left,
             containers_unreadable: self.containers.unreadable,
             state_bytes: self.table.pool.used() as u64,
         }

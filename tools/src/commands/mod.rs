@@ -5,4 +5,5 @@ pub mod convert;
 pub mod info;
 pub mod man;
 pub mod read;
+pub mod replay;
 pub mod verify;

@@ -76,6 +76,7 @@ fn one(file: &Path, args: &Read, common: &Common, printer: &mut Printer) -> Resu
     progress.finish();
     printer.flush()?;
     open::report_damage(replay.capture());
+    open::report_checkpoints(replay.capture().name(), replay.checkpoint_notes());
     open::report_upgrade(replay.capture().name(), replay.upgrade_notes());
     open::report_state(replay.capture().name(), &replay.engine().counters());
     Ok(())

@@ -14,7 +14,7 @@ use super::code::In;
 use scapkit_format::MachineInfo;
 use scapkit_format::lists::fds::FdType;
 use scapkit_format::lists::interfaces::Address;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use zerocopy::FromBytes;
 
@@ -41,7 +41,8 @@ impl Engine {
     pub(crate) fn decode(&self, input: &mut In<'_>) -> Result<Engine> {
         let events = input.u64()?;
         let initial_state = option(input, In::u64)?;
-        let lists_open = input.bool()?;
+        let (effort, orphans_left) = (input.u64()?, input.u64()?);
+        let listed = listed(input, self.limits.max_threads)?;
         let dying = option(input, In::i64)?;
         let closing = option(input, pair)?;
         let undated_exit = option(input, pair)?;
@@ -71,15 +72,31 @@ impl Engine {
             machine,
             events,
             initial_state,
-            lists_open,
+            listed,
             dying,
             closing,
             undated_exit,
             recent_exits,
+            effort,
+            orphans_left,
             scratch: Vec::new(),
             scratch2: Vec::new(),
         })
     }
+}
+
+fn listed(input: &mut In<'_>, max: usize) -> Result<BTreeSet<i64>> {
+    let (count, mut last) = (input.usize()?, None);
+    if count > max {
+        return Err(CheckpointError::Memory);
+    }
+    let mut listed = BTreeSet::new();
+    for _ in 0..count {
+        let tid = input.key(last)?;
+        last = Some(tid);
+        listed.insert(tid);
+    }
+    Ok(listed)
 }
 
 fn interfaces(input: &mut In<'_>) -> Result<Interfaces> {

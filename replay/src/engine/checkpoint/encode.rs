@@ -26,17 +26,26 @@ impl Engine {
             machine,
             events,
             initial_state,
-            lists_open,
+            listed,
             dying,
             closing,
             undated_exit,
             recent_exits,
+            effort,
+            orphans_left,
             scratch: _,
             scratch2: _,
         } = self;
         out.u64(*events);
         option(out, *initial_state, Out::u64);
-        out.bool(*lists_open);
+        out.u64(*effort);
+        out.u64(*orphans_left);
+        out.usize(listed.len());
+        let mut last = None;
+        for tid in listed {
+            out.key(*tid, last);
+            last = Some(*tid);
+        }
         option(out, *dying, Out::i64);
         option(out, *closing, pair);
         option(out, *undated_exit, pair);
