@@ -63,7 +63,6 @@ pub const DEFAULT_FIELDS: &[&str] = &[
     "fd.type",
     "fd.name",
     "fd.l4proto",
-    "fd.is_server",
 ];
 
 /// What a capture gives when it is replayed. Its text is what is kept in a file.

@@ -201,7 +201,7 @@ fn fd_numbers_at_the_limits() {
     let mut w = World::new();
     let limits = [i64::MIN, i64::MIN + 1, -101, -100, -1, 0, i64::from(i32::MAX), i64::from(u32::MAX), i64::MAX];
     for number in limits {
-        for info in scapkit_format::schema::EVENTS {
+        for info in &scapkit_format::schema::EVENTS {
             let params = info.params.iter().fold(Params::new(), |all, p| match p.kind.fixed_size() {
                 Some(8) => all.i64(number),
                 Some(size) => all.bytes(&number.to_le_bytes()[..size.min(8)]),
@@ -301,9 +301,16 @@ fn lists_between_events() {
     synth.section().threads(9, &threads);
     let mut w = World::of(&synth);
     let mut one = scapkit_format::synth::Synth::new();
-    one.threads(9, &[thread(5)]).fds(2, 6, &[]);
+    one.section().threads(9, &[thread(5)]).fds(2, 6, &[]);
     for _ in 0..80_000 {
-        world::load(&mut w.engine, &one);
+        let mut capture = scapkit_format::Capture::from_bytes(one.finish(), "lists", scapkit_format::Limits::default());
+        while let Some(item) = capture.next().unwrap() {
+            if let scapkit_format::Item::Block(_, content) = item
+                && !matches!(content, scapkit_format::Content::Section(_))
+            {
+                w.engine.content(&content);
+            }
+        }
         w.tick();
     }
     assert_eq!(w.engine.threads().count(), 79_992);
