@@ -2,6 +2,8 @@
 
 use crate::Context;
 use crate::fields::{self, Arg, Field, Refused, Traits};
+use crate::filter::operand::{self, Operand};
+use crate::filter::{FilterError, ast, parse};
 use crate::text::{Sink, Style, escape};
 use std::fmt;
 
@@ -32,8 +34,8 @@ pub struct Format {
     complete: bool,
     coloured: bool,
     segments: Vec<Segment>,
-    /// JSON keys, escaped and followed by a colon, sorted by name; and the segment of each.
-    keys: Vec<(String, usize)>,
+    /// JSON keys, escaped and followed by a colon, sorted by name; and the value of each.
+    keys: Vec<(String, Shows)>,
 }
 
 #[derive(Debug, Clone)]
@@ -44,12 +46,42 @@ enum Segment {
 
 #[derive(Debug, Clone)]
 struct Shown {
-    field: &'static Field,
-    arg: Arg,
+    value: Shows,
     /// As it stands in the format.
     text: Box<str>,
     /// Exact width: filled up with spaces or cut.
     width: Option<usize>,
+}
+
+/// What a segment shows.
+#[derive(Debug, Clone)]
+enum Shows {
+    Field(&'static Field, Arg),
+    Made(Box<Operand>),
+}
+
+impl Shows {
+    /// Appends the value as text; false when there is none.
+    fn text(&self, cx: &Context<'_>, sink: &mut Sink<'_>) -> bool {
+        match self {
+            Shows::Field(field, arg) => field.text(cx, arg, sink),
+            Shows::Made(operand) => operand.text(cx, sink),
+        }
+    }
+
+    fn json(&self, cx: &Context<'_>, out: &mut Vec<u8>) {
+        match self {
+            Shows::Field(field, arg) => field.json(cx, arg, out),
+            Shows::Made(operand) => operand.json(cx, out),
+        }
+    }
+
+    fn colour(&self) -> &'static str {
+        match self {
+            Shows::Field(field, _) => field.colour,
+            Shows::Made(_) => "",
+        }
+    }
 }
 
 /// What is wrong with a format.
@@ -75,13 +107,11 @@ pub enum FormatErrorKind {
     Width,
     /// No field of that name.
     UnknownField(String),
-    /// A field that exists, but is not computed by this version.
-    NotAvailable(&'static str),
     /// A field that can only be compared.
     FilterOnly(&'static str),
     /// A field whose argument is missing or wrong, and what was expected.
     Argument(&'static str, &'static str),
-    /// A transformer, which this version does not have yet.
+    /// A transformer that does not fit; what is wrong with it.
     Transformer(String),
 }
 
@@ -93,7 +123,6 @@ impl FormatError {
             FormatErrorKind::EndsEarly => "format-ends-early",
             FormatErrorKind::Width => "format-width",
             FormatErrorKind::UnknownField(_) => "format-unknown-field",
-            FormatErrorKind::NotAvailable(_) => "format-field-not-available",
             FormatErrorKind::FilterOnly(_) => "format-filter-only-field",
             FormatErrorKind::Argument(..) => "format-argument",
             FormatErrorKind::Transformer(_) => "format-transformer",
@@ -112,10 +141,9 @@ impl fmt::Display for FormatError {
                 f.write_str("the name of a field was expected after '%'")
             }
             FormatErrorKind::UnknownField(text) => write!(f, "'{text}' is not the name of a field"),
-            FormatErrorKind::NotAvailable(name) => write!(f, "field {name} is not available yet"),
             FormatErrorKind::FilterOnly(name) => write!(f, "field {name} can be used in filters only"),
             FormatErrorKind::Argument(name, wanted) => write!(f, "after field {name}, {wanted} was expected"),
-            FormatErrorKind::Transformer(name) => write!(f, "transformer {name}() is not available yet"),
+            FormatErrorKind::Transformer(message) => f.write_str(message),
         }?;
         match self.nearest {
             Some(nearest) => write!(f, "; did you mean {nearest}?"),
@@ -125,9 +153,6 @@ impl fmt::Display for FormatError {
 }
 
 impl std::error::Error for FormatError {}
-
-/// Transformers of the filter language, which may stand in formats too.
-const TRANSFORMERS: [&str; 8] = ["toupper", "tolower", "b64", "basename", "len", "join", "concat", "val"];
 
 impl Format {
     /// Compiles a format. A leading `*` prints lines that lack fields, with `<NA>` for these. `%`
@@ -149,6 +174,7 @@ impl Format {
             return fail(rest, FormatErrorKind::Empty, None);
         }
         let mut segments = Vec::new();
+        let mut parts: Vec<Shown> = Vec::new();
         while let Some((literal, after)) = rest.split_once('%') {
             if !literal.is_empty() {
                 segments.push(Segment::Literal(literal.into()));
@@ -163,13 +189,31 @@ impl Format {
                 Ok(width) if width <= MAX_WIDTH => Some(width),
                 _ => return fail(after, FormatErrorKind::Width, None),
             };
+            match transformed(start) {
+                Some(Ok((operand, fields, len))) => {
+                    let (text, after) = start.split_at_checked(len).unwrap_or((start, ""));
+                    segments.push(Segment::Shown(Shown {
+                        value: Shows::Made(operand.into()),
+                        text: text.into(),
+                        width,
+                    }));
+                    parts.extend(fields);
+                    rest = after;
+                    continue;
+                }
+                Some(Err((offset, message))) => {
+                    return fail(start.get(offset..).unwrap_or_default(), FormatErrorKind::Transformer(message), None);
+                }
+                None => {}
+            }
             match fields::parse_prefix(start) {
                 Ok(named) if named.field.traits.has(Traits::FILTER_ONLY) => {
                     return fail(start, FormatErrorKind::FilterOnly(named.field.name), None);
                 }
                 Ok(named) => {
                     let (text, after) = start.split_at_checked(named.len).unwrap_or((start, ""));
-                    let shown = Shown { field: named.field, arg: named.arg, text: text.into(), width };
+                    let value = Shows::Field(named.field, named.arg);
+                    let shown = Shown { value, text: text.into(), width };
                     segments.push(Segment::Shown(shown));
                     rest = after;
                 }
@@ -184,7 +228,7 @@ impl Format {
         if !rest.is_empty() {
             segments.push(Segment::Literal(rest.into()));
         }
-        let keys = keys(&segments);
+        let keys = keys(&segments, parts);
         Ok(Format { complete, coloured: false, segments, keys })
     }
 
@@ -225,14 +269,15 @@ impl Format {
 
     #[inline]
     fn shown(&self, shown: &Shown, cx: &Context<'_>, out: &mut Vec<u8>) -> bool {
-        let coloured = self.coloured && !shown.field.colour.is_empty();
+        let colour = shown.value.colour();
+        let coloured = self.coloured && !colour.is_empty();
         if coloured {
             out.extend_from_slice(b"\x1b[");
-            out.extend_from_slice(shown.field.colour.as_bytes());
+            out.extend_from_slice(colour.as_bytes());
             out.push(b'm');
         }
         let start = out.len();
-        if !shown.field.text(cx, &shown.arg, &mut Sink { out, style: Style::Line }) {
+        if !shown.value.text(cx, &mut Sink { out, style: Style::Line }) {
             if !self.complete {
                 return false;
             }
@@ -248,20 +293,17 @@ impl Format {
     }
 
     /// Appends the event as a JSON object, without an end of line: a key for every field of the
-    /// format, sorted; `null` for what the event does not have. Numbers are numbers, times are ns.
+    /// format and for the fields in its transformers, sorted; `null` for what the event does not have. Numbers are numbers, times are ns.
     pub fn json(&self, cx: &Context<'_>, out: &mut Vec<u8>) {
         out.push(b'{');
         let mut first = true;
-        for (key, at) in &self.keys {
-            let Some(Segment::Shown(shown)) = self.segments.get(*at) else {
-                continue;
-            };
+        for (key, value) in &self.keys {
             if !first {
                 out.push(b',');
             }
             first = false;
             out.extend_from_slice(key.as_bytes());
-            shown.field.json(cx, &shown.arg, out);
+            value.json(cx, out);
         }
         out.push(b'}');
     }
@@ -272,27 +314,57 @@ fn explain(refused: &Refused, text: &str) -> (FormatErrorKind, Option<&'static s
     let name = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';
     let rest = text.trim_start_matches(name);
     let word = text.get(..text.len().saturating_sub(rest.len())).unwrap_or_default();
-    if rest.starts_with('(') && TRANSFORMERS.contains(&word) {
-        return (FormatErrorKind::Transformer(word.into()), None);
-    }
     match *refused {
         Refused::Unknown => {
             // A sentence's last point is no part of a name.
             let word = word.trim_end_matches('.');
             (FormatErrorKind::UnknownField(word.into()), fields::nearest(word))
         }
-        Refused::NotAvailable(name) => (FormatErrorKind::NotAvailable(name), None),
         Refused::Argument(name, wanted) => (FormatErrorKind::Argument(name, wanted), None),
     }
 }
 
-fn keys(segments: &[Segment]) -> Vec<(String, usize)> {
-    let shown = |(at, segment): (usize, &Segment)| match segment {
-        Segment::Shown(shown) => Some((shown.text.to_string(), at)),
+/// The transformer that a text starts with, if it is one, the fields in it, and its length; or where
+/// it is wrong, and why.
+#[allow(clippy::type_complexity)] // one caller
+fn transformed(text: &str) -> Option<Result<(Operand, Vec<Shown>, usize), (usize, String)>> {
+    let word = text.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    let name = text.get(..text.len().saturating_sub(word.len())).unwrap_or_default();
+    if name.is_empty() || !word.starts_with('(') {
+        return None;
+    }
+    let compiled = parse::operand(text).and_then(|(parsed, len)| {
+        let operand = operand::compile(text.as_bytes(), &parsed)?;
+        let mut fields = Vec::new();
+        gather(text, &parsed, &mut fields)?;
+        Ok((operand, fields, len))
+    });
+    Some(compiled.map_err(|error| (error.offset, error.message)))
+}
+
+/// The fields that an operand is made of.
+fn gather(text: &str, operand: &ast::Operand, out: &mut Vec<Shown>) -> Result<(), FilterError> {
+    match &operand.kind {
+        ast::OperandKind::Field { .. } => {
+            let compiled = operand::compile(text.as_bytes(), operand)?;
+            let name = text.get(operand.span.clone()).unwrap_or_default();
+            out.push(Shown { value: Shows::Made(compiled.into()), text: name.into(), width: None });
+        }
+        ast::OperandKind::Call { args, .. } => args.iter().try_for_each(|arg| gather(text, arg, out))?,
+        ast::OperandKind::List(items) => items.iter().try_for_each(|item| gather(text, item, out))?,
+        ast::OperandKind::Literal(_) => {}
+    }
+    Ok(())
+}
+
+fn keys(segments: &[Segment], parts: Vec<Shown>) -> Vec<(String, Shows)> {
+    let shown = |segment: &Segment| match segment {
+        Segment::Shown(shown) => Some((shown.text.to_string(), shown.value.clone())),
         Segment::Literal(_) => None,
     };
-    let mut keys: Vec<(String, usize)> = segments.iter().enumerate().filter_map(shown).collect();
-    keys.sort();
+    let parts = parts.into_iter().map(|part| (part.text.to_string(), part.value));
+    let mut keys: Vec<(String, Shows)> = segments.iter().filter_map(shown).chain(parts).collect();
+    keys.sort_by(|a, b| a.0.cmp(&b.0));
     keys.dedup_by(|a, b| a.0 == b.0);
     for (key, _) in &mut keys {
         let mut escaped = Vec::new();

@@ -216,6 +216,11 @@ impl Player {
         }
     }
 
+    /// What the upgrade to the current schema had to let pass.
+    pub fn upgrade_notes(&self) -> &UpgradeNotes {
+        self.upgrader.notes()
+    }
+
     /// The state after the last block.
     pub fn engine(&self) -> &Engine {
         &self.engine

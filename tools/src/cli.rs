@@ -1,6 +1,7 @@
 //! The command line: flags and help. Nothing is opened here.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Record, read, convert and check .scap captures.
@@ -54,9 +55,9 @@ pub enum Color {
 pub enum Command {
     Info(Info),
     Read(Read),
+    Replay(Replay),
     Convert(Convert),
     Verify(Verify),
-    Replay(Replay),
     Completions(Completions),
     Man(Man),
 }
@@ -83,16 +84,24 @@ pub struct Info {
 #[derive(Debug, Args)]
 #[command(after_help = "T is an event time: 2026-11-23T10:00:00.5Z, 10:00:00.5 (in the capture's first day),\n\
     +1.5s from the start, or nanoseconds.\n\n\
+    FILTER is a condition on fields, as sysdig and Falco take it: FIELD OP VALUE with and, or, not and\n\
+    brackets. `scapkit fields` lists the fields. Operators: = != < <= > >= contains icontains bcontains\n\
+    startswith bstartswith endswith glob iglob regex pmatch in intersects exists, with oneof, anyof, allof\n\
+    before a list. Values: quoted or bare, val(FIELD), or tolower, toupper, b64, basename, len, join,\n\
+    concat, getopt of fields.\n\n\
     Examples:\n  \
     scapkit read incident.scap | less\n  \
     scapkit read incident.scap --from +1s --to +1.5s\n  \
+    scapkit read incident.scap 'evt.type=execve and proc.aname in (sshd, login)'\n  \
+    scapkit read incident.scap fd.name startswith /etc/ and evt.is_open_write=true\n  \
+    scapkit read incident.scap 'proc.name=nc' -w nc.scap.zst\n  \
     scapkit read incident.scap -n 20 -p '%evt.time %proc.cmdline'\n  \
     scapkit read --json incident.scap | jq 'select(.[\"evt.type\"]==\"execve\")'\n  \
     scapkit read growing.scap --follow")]
 pub struct Read {
-    /// Captures, read one after another
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
+    /// Captures, read one after another, and a filter: what follows the last word that is a file
+    #[arg(required = true, value_name = "FILE... [FILTER", allow_negative_numbers = true)]
+    pub words: Vec<OsString>,
     /// Output format, as sysdig's -p: text with `%FIELD`, `%FIELD[ARG]`, `%20FIELD`; a leading * prints
     /// lines in which a field is missing too
     #[arg(short = 'p', long = "print", value_name = "FORMAT")]
@@ -125,6 +134,14 @@ pub struct Read {
     /// Show internal events too: drop, scapevent, procinfo, infrastructure, container
     #[arg(long)]
     pub all: bool,
+    /// Write the events to a capture instead of printing them: as the file has them, or with --view
+    /// current as the upgrade makes them. Its suffix decides the compression (.gz, .zst), else the
+    /// input's does
+    #[arg(short = 'w', long, value_name = "OUT", conflicts_with_all = ["print", "json", "follow"])]
+    pub write: Option<PathBuf>,
+    /// Leave out programs of that name and all that they start (may be given again)
+    #[arg(short = 'U', long, value_name = "COMM")]
+    pub suppress: Vec<String>,
     /// Wait for more when the end is reached
     #[arg(short = 'f', long)]
     pub follow: bool,
@@ -155,6 +172,33 @@ pub enum Time {
     D,
     #[value(name = "D")]
     Delta,
+}
+
+/// Print or compare the digest of captures: events per type, hash of their fields, final state
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A digest is a small text that changes when what scapkit says of a capture changes. It is kept \
+    as FILE.digest\nbeside the capture, or where --check says.\n\n\
+    Examples:\n  \
+    scapkit replay incident.scap\n  \
+    scapkit replay --update corpus/*.scap\n  \
+    scapkit replay --check corpus/*.scap\n  \
+    scapkit replay --check=digests/ incident.scap"
+)]
+pub struct Replay {
+    /// Captures
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Compare with the digests kept, with status 1 and the differences when one differs. EXPECTED: another
+    /// folder that holds them, or the file for a single FILE
+    #[arg(long, value_name = "EXPECTED", num_args = 0..=1, require_equals = true)]
+    pub check: Option<Option<PathBuf>>,
+    /// Write the digests instead of comparing them
+    #[arg(long)]
+    pub update: bool,
+    /// Fields to hash instead of the usual ones, separated by commas
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub fields: Vec<String>,
 }
 
 /// Rewrite a capture: other compression, other profile
@@ -221,33 +265,6 @@ pub struct Verify {
     /// One JSON object per file and line
     #[arg(long)]
     pub json: bool,
-}
-
-/// Print a digest of what captures give when replayed, or compare it with an expected one
-#[derive(Debug, Args)]
-#[command(after_help = "A digest is a small text: the number of events of each type with a hash of their fields, the\n\
-    counts and a hash of the state at the end. It is the same on every machine, and changes when a\n\
-    capture, a parser or a field does. Status 1 when one differs from what is expected.\n\n\
-    Examples:\n  \
-    scapkit replay incident.scap\n  \
-    scapkit replay incident.scap --check incident.digest --update\n  \
-    scapkit replay corpus/*.scap --check corpus/digests")]
-pub struct Replay {
-    /// Captures
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
-    /// Compare with this file, or with NAME.digest in this folder, and print only what differs
-    #[arg(long, value_name = "EXPECTED")]
-    pub check: Option<PathBuf>,
-    /// Write what was found to where --check looks
-    #[arg(long, requires = "check")]
-    pub update: bool,
-    /// Hash these fields, separated by commas, instead of the usual ones
-    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
-    pub fields: Vec<String>,
-    /// Events as the file has them, or upgraded to today's schema
-    #[arg(long, value_enum, default_value_t = View::Current)]
-    pub view: View,
 }
 
 /// Print completions for a shell

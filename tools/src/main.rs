@@ -5,7 +5,9 @@
 mod cli;
 mod commands;
 mod open;
+mod output;
 mod progress;
+mod selection;
 mod time;
 
 use clap::Parser;
@@ -41,9 +43,9 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Info(args) => commands::info::run(args, common),
         Command::Read(args) => commands::read::run(args, common),
+        Command::Replay(args) => commands::replay::run(args, common),
         Command::Convert(args) => commands::convert::run(args, common),
         Command::Verify(args) => commands::verify::run(args, common),
-        Command::Replay(args) => commands::replay::run(args, common),
         Command::Completions(args) => commands::completions::run(args),
         Command::Man(args) => commands::man::run(args),
     };

@@ -102,11 +102,15 @@ pub fn report_state(name: &str, counters: &EngineCounters) {
         (counters.threads_refused, "threads"),
         (counters.fds_refused, "open files"),
         (counters.memory_refused, "strings"),
-        (counters.orphans_left, "new parents of orphans"),
     ] {
         if count > 0 {
             eprintln!("scapkit: {name}: note: {count} {what} not kept: more than a machine has");
         }
+    }
+    if counters.family_refused > 0 {
+        eprintln!(
+            "scapkit: {name}: note: processes change their parents more often than a machine's do; some have none"
+        );
     }
     if counters.containers_unreadable > 0 {
         let count = counters.containers_unreadable;

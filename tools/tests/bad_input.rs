@@ -454,10 +454,11 @@ fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     })
 }
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "verify \"$1\"",
     "info \"$1\"",
     "info --full \"$1\"",
+    "replay \"$1\"",
     "read --all \"$1\" >/dev/null",
     "read --view current --json \"$1\" >/dev/null",
     "info --json \"$1\"",

@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 7] = ["info", "read", "convert", "verify", "replay", "completions", "man"];
+const COMMANDS: [&str; 7] = ["info", "read", "replay", "convert", "verify", "completions", "man"];
 
 /// 2026-11-23T10:00:00Z.
 const START: u64 = 1_795_428_000_000_000_000;

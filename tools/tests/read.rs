@@ -55,6 +55,53 @@ fn json() {
 }
 
 #[test]
+fn filters() {
+    let count = |filter: &str| {
+        let command = format!("\"$0\" read corpus/break-in.scap {filter} | wc -l");
+        shell(&command).out().trim().parse::<usize>().unwrap()
+    };
+    let all = count("");
+    let opens = count("evt.type in '(open, openat)'");
+    assert!(opens > 0 && opens < all, "{opens} of {all}");
+    assert_eq!(count("not evt.type in '(open, openat)'"), all - opens);
+    assert_eq!(count("'evt.type=open or evt.type = openat'"), opens);
+    assert_eq!(count("'evt.type in (open, openat)' -n 1"), 1);
+    assert_eq!(count("fd.num '<' -100"), 0);
+    assert_eq!(count("corpus/old-2016.scap 'evt.num > 0'"), all + shown("corpus/old-2016.scap").trim().lines().count());
+    insta::assert_snapshot!(
+        "read-filter",
+        shell("\"$0\" read corpus/break-in.scap fd.name startswith /etc/ and evt.dir='<'").out()
+    );
+    let wrong = read("corpus/break-in.scap proc.nmae=cat").expect(2);
+    insta::assert_snapshot!("read-filter-wrong", wrong.err());
+    insta::assert_snapshot!("read-filter-or-file", read("corpus/break-in.scap corpus/nosuch.scap").expect(2).err());
+}
+
+#[test]
+fn what_passes_can_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("some.scap.zst");
+    let written = |view: &str| {
+        let words = format!("corpus/break-in.scap {view} -w {} evt.type=openat", out.display());
+        assert_eq!(read(&words).expect(0).out(), "");
+        let shown = |words: &str| read(words).expect(0).out();
+        let again = shown(&format!("{} {view} -p %evt.rawtime.%evt.type.%fd.name.%proc.name", out.display()));
+        let wanted = shown(&format!(
+            "corpus/break-in.scap {view} -p %evt.rawtime.%evt.type.%fd.name.%proc.name evt.type=openat"
+        ));
+        let names =
+            |text: &str| text.lines().map(|l| l.split('.').take(2).collect::<Vec<_>>().join(".")).collect::<Vec<_>>();
+        assert_eq!(names(&again), names(&wanted), "{view}");
+        assert!(!wanted.is_empty());
+        run(Command::new(SCAPKIT).arg("verify").arg(&out)).expect(0);
+    };
+    written("--view recorded");
+    written("--view current");
+    let same = read("corpus/break-in.scap -w corpus/break-in.scap").expect(2);
+    assert!(same.err().contains("the same file"), "{}", same.err());
+}
+
+#[test]
 fn containers_say_the_same() {
     let plain = read("corpus/break-in.scap").expect(0).out();
     for other in ["corpus/break-in.scap.gz", "corpus/break-in.scap.zst"] {

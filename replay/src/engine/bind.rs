@@ -21,6 +21,10 @@ pub struct Bound {
     pub res: Option<i64>,
     /// Whether the fd got another name by this event. A new fd had none before; a copy has its source's.
     pub renamed: bool,
+    /// ns since the event of the scheduler before on the same processor, at such an event; else 0.
+    pub since_switch: u64,
+    /// [`Thread::cpu_user`] and [`Thread::cpu_system`] before an event that told them.
+    pub cpu_before: (u64, u64),
 }
 
 /// Which thread an event is bound to.
@@ -67,6 +71,10 @@ pub(super) struct Cx {
     pub res: Option<i64>,
     /// The exit belongs to the last enter event of the thread.
     pub paired: bool,
+    /// See [`Bound`].
+    pub since_switch: u64,
+    /// See [`Bound`].
+    pub cpu_before: (u64, u64),
 }
 
 impl Cx {
@@ -265,7 +273,7 @@ impl Engine {
         let Some(plan) = self.plans.get(usize::from(event.event_type)) else {
             return bound;
         };
-        let mut cx = Cx { slot: None, fd: None, res: None, paired: false };
+        let mut cx = Cx { slot: None, fd: None, res: None, paired: false, since_switch: 0, cpu_before: (0, 0) };
         if plan.has_res {
             cx.res = event.param(0).map(|b| match b.len() {
                 4 | 8 => value::signed(b),
@@ -291,6 +299,8 @@ impl Engine {
                 self.table.pool.release(before);
             } else {
                 handler(self, event, &mut cx);
+                bound.since_switch = cx.since_switch;
+                bound.cpu_before = cx.cpu_before;
             }
         }
         // An event that is bound to no thread still shows the one of its tid.

@@ -8,10 +8,12 @@ use std::collections::BTreeSet;
 
 /// How far up the tree a new parent is looked for. Real trees are a few dozen deep.
 const MAX_ANCESTORS: usize = 4096;
-/// Children that change hands and ancestors that are asked may be so many to begin with, and so many per
-/// event: a tree made for it takes the square of its size otherwise.
-const FREE_EFFORT: u64 = 1 << 22;
-const EFFORT_PER_EVENT: u64 = 64;
+/// Work on families that is done in any case: children that get a new parent, ancestors and threads of a
+/// process that are looked at for one.
+const FREE_WORK: u64 = 1 << 20;
+/// Work per event beyond that. Real captures need about one; a tree made for it would need as many as there are
+/// threads.
+const WORK_PER_EVENT: u64 = 64;
 /// Exits that are remembered.
 pub(super) const RING: usize = 8192;
 /// How long an exit keeps the clone event of its parent from making the thread anew, ns.
@@ -92,6 +94,15 @@ impl Engine {
         match self.table.find(ptid).filter(|p| *p != slot && self.is_valid(*p)) {
             Some(parent) => self.table.adopt(slot, parent),
             None => self.set_ptid(slot, 0),
+        }
+    }
+
+    /// Links all threads of the lists that came since, in the order of their ids.
+    pub(super) fn link_listed(&mut self, tids: &[i64]) {
+        for tid in tids {
+            if let Some(slot) = self.table.find(*tid) {
+                self.link(slot);
+            }
         }
     }
 
@@ -182,11 +193,6 @@ impl Engine {
         }
     }
 
-    /// Whether more was done for orphans than real machines ask for.
-    fn is_worn_out(&self) -> bool {
-        self.effort > self.events.saturating_mul(EFFORT_PER_EVENT).saturating_add(FREE_EFFORT)
-    }
-
     fn give_children_away(&mut self, slot: u32) {
         let Some(s) = self.table.get(slot) else {
             return;
@@ -196,14 +202,9 @@ impl Engine {
         if told > 0 {
             reaper = self.get_or_create(told).filter(|r| *r != slot && self.is_valid(*r));
         }
-        let reaper = if self.is_worn_out() {
-            // Its children are nobody's from here on, so that they are moved no more.
-            self.orphans_left = self.orphans_left.saturating_add(1);
-            None
-        } else {
-            let children = self.table.get(slot).map_or(0, |s| s.children);
-            self.effort = self.effort.saturating_add(u64::from(children));
-            reaper.or_else(|| self.find_reaper(slot))
+        let reaper = match reaper {
+            Some(reaper) => Some(reaper),
+            None => self.find_reaper(slot),
         };
         if let Some(r) = reaper.and_then(|r| self.table.get(r)) {
             let (tid, other, grouped, group) = (r.thread.tid, r.thread.pid != pid, r.grouped, r.group);
@@ -218,7 +219,8 @@ impl Engine {
             }
         }
         while let Some(child) = self.table.first_child(slot) {
-            if let Some(reaper) = reaper.filter(|r| *r != child) {
+            // Without a parent they are never moved again, so this is work done once for each.
+            if let Some(reaper) = reaper.filter(|r| *r != child && self.may_work()) {
                 self.table.adopt(child, reaper);
             } else {
                 self.table.leave_parent(child);
@@ -230,34 +232,67 @@ impl Engine {
     /// The thread that gets the children, as the kernel would choose: another one of the process,
     /// else one of the nearest ancestor process that takes orphans.
     fn find_reaper(&mut self, slot: u32) -> Option<u32> {
-        let dying = self.table.get(slot)?;
-        if let Some(other) = self.first_alive(dying.group, slot) {
+        if let Some(other) = self.first_alive(self.table.get(slot)?.group, slot) {
             return Some(other);
         }
+        let dying = self.table.get(slot)?;
         let namespaced = dying.thread.in_pid_namespace();
         let mut seen = BTreeSet::from([dying.thread.tid]);
         let mut ptid = dying.thread.ptid;
         for _ in 0..MAX_ANCESTORS {
-            self.effort = self.effort.saturating_add(1);
+            if !self.may_work() {
+                return None;
+            }
             let s = self.table.get(self.table.find(ptid)?)?;
             if !seen.insert(s.thread.tid) || s.thread.in_pid_namespace() != namespaced {
                 return None;
             }
             let reaps = s.grouped && self.table.groups.get(&s.group).is_some_and(|g| g.reaper && g.alive > 0);
-            if reaps && let Some(alive) = self.first_alive(s.group, slot) {
+            let (group, next) = (s.group, s.thread.ptid);
+            if reaps && let Some(alive) = self.first_alive(group, slot) {
                 return Some(alive);
             }
-            ptid = s.thread.ptid;
+            ptid = next;
         }
         None
     }
 
-    fn first_alive(&self, group: i64, except: u32) -> Option<u32> {
+    fn first_alive(&mut self, group: i64, except: u32) -> Option<u32> {
         let group = self.table.groups.get(&group)?;
         if group.alive == 0 {
             return None;
         }
-        let slots = group.members.values().filter_map(|tid| self.table.find(*tid));
-        slots.filter(|slot| *slot != except).find(|slot| self.table.get(*slot).is_some_and(|s| !s.thread.is_dead()))
+        for tid in group.members.values() {
+            if !self.family_work.take(self.events) {
+                return None;
+            }
+            let slot = self.table.find(*tid).filter(|slot| *slot != except);
+            if slot.and_then(|slot| self.table.get(slot)).is_some_and(|s| !s.thread.is_dead()) {
+                return slot;
+            }
+        }
+        None
+    }
+
+    fn may_work(&mut self) -> bool {
+        self.family_work.take(self.events)
+    }
+}
+
+/// Work on families, counted, so that no capture makes it more than linear in its events.
+#[derive(Debug, Default)]
+pub(super) struct FamilyWork {
+    pub done: u64,
+    /// Steps that were not made.
+    pub refused: u64,
+}
+
+impl FamilyWork {
+    /// Asks for one step after so many events.
+    fn take(&mut self, events: u64) -> bool {
+        let left = self.done < FREE_WORK.saturating_add(events.saturating_mul(WORK_PER_EVENT));
+        let count = if left { &mut self.done } else { &mut self.refused };
+        *count = count.saturating_add(1);
+        left
     }
 }

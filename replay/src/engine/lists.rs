@@ -35,6 +35,44 @@ const KINDS: [FdKind; 21] = [
 
 const L4_TCP: u8 = 2;
 
+/// Time from the change of the executable's inode to the clone event of a thread of the list, whose clone
+/// event nobody saw. Upstream never sets it; what was in its memory is this in all of its answers that are known.
+const LISTED_CTIME_TO_CLONE: u64 = 1;
+/// What came with lists since threads were linked last, so that a list in the middle of a section costs no more
+/// than what is in it.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// Threads, and those that fds are of.
+    pub tids: Vec<i64>,
+    /// Ports that servers of this section's lists are bound to.
+    pub ports: BTreeSet<u16>,
+}
+
+impl Listed {
+    /// More are not remembered before duplicates are taken out; a table has fewer threads unless told otherwise.
+    const MAX: usize = 1 << 20;
+
+    fn add(&mut self, tid: i64) {
+        if self.tids.len() >= Self::MAX {
+            self.sort();
+        }
+        if self.tids.last() != Some(&tid) {
+            self.tids.push(tid);
+        }
+    }
+
+    fn sort(&mut self) {
+        self.tids.sort_unstable();
+        self.tids.dedup();
+    }
+
+    /// The threads in the order of their ids.
+    pub fn take(&mut self) -> Vec<i64> {
+        self.sort();
+        std::mem::take(&mut self.tids)
+    }
+}
+
 pub(super) fn kind_of(kind: FdType) -> Option<FdKind> {
     KINDS.get(usize::from(kind.0).checked_sub(1)?).copied()
 }
@@ -45,10 +83,11 @@ fn without_nul(list: &[u8]) -> &[u8] {
 
 impl Engine {
     pub(super) fn load_threads(&mut self, list: threads::Threads<'_>) {
+        self.lists_open = true;
         for entry in list.map_while(Result::ok) {
             let thread = self.thread_of(&entry);
             if self.table.insert(thread).is_some() {
-                self.listed.insert(entry.tid);
+                self.listed.add(entry.tid);
             }
         }
     }
@@ -101,22 +140,26 @@ impl Engine {
         t.exe_ino = e.exe_ino;
         t.exe_ino_ctime = e.exe_ino_ctime;
         t.exe_ino_mtime = e.exe_ino_mtime;
+        t.ctime_to_clone_ns = LISTED_CTIME_TO_CLONE;
         t.pidns_init_start_ts = e.pidns_init_start_ts;
         t
     }
 
     /// Fds of threads that are not in the list are of no use.
     pub(super) fn load_fds(&mut self, list: fds::Fds<'_>) {
-        let tid = list.tid;
         let Some(slot) = self.table.find(list.tid) else {
             return;
         };
+        self.lists_open = true;
+        self.listed.add(list.tid);
         for entry in list.map_while(Result::ok) {
             if let Some(fd) = self.fd_of(&entry) {
+                if let Socket::Ipv4Server { port, .. } | Socket::Ipv6Server { port, .. } = fd.socket {
+                    self.listed.ports.insert(port);
+                }
                 self.table.add_own_fd(slot, entry.fd, fd);
             }
         }
-        self.listed.insert(tid);
     }
 
     fn fd_of(&mut self, e: &fds::Fd<'_>) -> Option<Fd> {
@@ -167,19 +210,15 @@ impl Engine {
     }
 
     /// Tells servers from clients among the IPv4 sockets of the lists: a server's port is bound by some
-    /// thread. IPv6 sockets are left as they are, as upstream does. `slots`: those of the threads of the
-    /// lists; all others when lists come in the middle of a section would take too long.
-    pub(super) fn fix_sockets(&mut self, slots: &[u32]) {
-        let mut ports = BTreeSet::new();
-        let fds = slots.iter().filter_map(|slot| self.table.get(*slot)).flat_map(|s| s.fds.values());
-        for fd in fds {
-            if let Socket::Ipv4Server { port, .. } | Socket::Ipv6Server { port, .. } = fd.socket {
-                ports.insert(port);
-            }
-        }
+    /// thread. IPv6 sockets are left as they are, as upstream does.
+    pub(super) fn fix_sockets(&mut self, tids: &[i64]) {
         let mut name = std::mem::take(&mut self.scratch);
-        for slot in slots {
-            self.table.change_own_fds(*slot, FdKind::Ipv4, |fd, pool| {
+        let ports = &self.listed.ports;
+        for tid in tids {
+            let Some(slot) = self.table.find(*tid) else {
+                continue;
+            };
+            self.table.change_own_fds(slot, FdKind::Ipv4, |fd, pool| {
                 let Socket::Ipv4 { sip, sport, dip, dport, l4 } = fd.socket else {
                     return;
                 };

@@ -51,12 +51,16 @@ pub use users::{Group, InterfaceAddress, User};
 use bind::Plan;
 use containers::Containers;
 use scapkit_format::{Content, Event, MachineInfo};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use table::Table;
 use users::{Interfaces, Users};
 
 /// Bounds on the state, for hostile captures. What does not fit is not stored and counted
 /// ([`Engine::counters`]).
+///
+/// Time is bounded too: an event costs at most about as much as a table of `max_fds_per_thread` fds (a fork's
+/// table is copied when one side changes it, an exec looks at all of it), and finding parents for orphans 64
+/// steps per event beside a million that are free. Longer searches leave orphans without a parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineLimits {
     /// Most threads (upstream: 262,144).
@@ -84,10 +88,11 @@ pub struct EngineCounters {
     pub fds_refused: u64,
     /// Requests for memory refused for the budget, of all kinds.
     pub memory_refused: u64,
-    /// Exits whose children were left without a parent: more of them change hands than on any real machine.
-    pub orphans_left: u64,
     /// Events about containers whose text was no JSON, was too long, or named no container.
     pub containers_unreadable: u64,
+    /// Steps not made to find parents for orphans, and orphans that got none for it: only trees made for the
+    /// purpose need so many.
+    pub family_refused: u64,
     /// Bytes of state now, roughly.
     pub state_bytes: u64,
 }
@@ -106,8 +111,9 @@ pub struct Engine {
     /// How many events there were when the last one of the initial state came, if nothing else has come since
     /// the start of the section.
     initial_state: Option<u64>,
-    /// Threads of lists that have been read since threads were linked last.
-    listed: BTreeSet<i64>,
+    /// Lists have been read since threads were linked last.
+    lists_open: bool,
+    listed: lists::Listed,
     /// The thread whose exit was the previous event, removed before the next one.
     dying: Option<i64>,
     /// Thread and fd of the previous event, a close: removed before the next one.
@@ -115,10 +121,9 @@ pub struct Engine {
     /// Removed by [`Engine::observe`]: parent and tid, to be dated by the next event.
     undated_exit: Option<(i64, i64)>,
     recent_exits: family::RecentExits,
-    /// Steps taken to find new parents for orphans.
-    effort: u64,
-    /// Exits whose children were left without a parent because there were too many such steps.
-    orphans_left: u64,
+    /// Time of the last event of the scheduler, by processor.
+    switches: BTreeMap<u16, u64>,
+    family_work: family::FamilyWork,
     /// For paths and names being made.
     scratch: Vec<u8>,
     scratch2: Vec<u8>,
@@ -143,13 +148,14 @@ impl Engine {
             machine: None,
             events: 0,
             initial_state: Some(0),
-            listed: BTreeSet::new(),
+            lists_open: false,
+            listed: lists::Listed::default(),
             dying: None,
             closing: None,
             undated_exit: None,
             recent_exits: family::RecentExits::default(),
-            effort: 0,
-            orphans_left: 0,
+            switches: BTreeMap::new(),
+            family_work: family::FamilyWork::default(),
             scratch: Vec::new(),
             scratch2: Vec::new(),
         }
@@ -181,28 +187,29 @@ impl Engine {
         self.interfaces = Interfaces::default();
         self.machine = None;
         self.initial_state = Some(self.events);
-        self.listed.clear();
+        self.lists_open = false;
+        self.listed = lists::Listed::default();
         self.dying = None;
         self.closing = None;
         self.undated_exit = None;
         self.recent_exits = family::RecentExits::default();
+        self.switches.clear();
     }
 
     /// Ends the lists of a section: links threads to their processes and parents and tells servers
     /// from clients (section 3). The first event does it too.
     pub fn finish_lists(&mut self) {
-        if !self.listed.is_empty() {
-            let listed = std::mem::take(&mut self.listed);
-            let slots: Vec<u32> = listed.iter().filter_map(|tid| self.table.find(*tid)).collect();
-            slots.iter().for_each(|slot| self.link(*slot));
-            self.fix_sockets(&slots);
+        if std::mem::take(&mut self.lists_open) {
+            let tids = self.listed.take();
+            self.link_listed(&tids);
+            self.fix_sockets(&tids);
         }
     }
 
     /// Brings the state to after `event`, which is of the current schema, and says what it is about.
     #[inline]
     pub fn apply(&mut self, event: &Event<'_>) -> Bound {
-        if !self.listed.is_empty() {
+        if self.lists_open {
             self.finish_lists();
         }
         self.events = self.events.saturating_add(1);
@@ -214,7 +221,7 @@ impl Engine {
     /// later events depend on changes; what waits for the next event (exited threads, closed fds)
     /// is removed.
     pub fn observe(&mut self, event: &Event<'_>) -> Bound {
-        if !self.listed.is_empty() {
+        if self.lists_open {
             self.finish_lists();
         }
         self.initial_state = None;
@@ -255,6 +262,22 @@ impl Engine {
     pub fn fds(&self, tid: i64) -> impl Iterator<Item = (i64, &Fd)> {
         let fds = self.table.find(tid).and_then(|s| self.table.fds(s));
         fds.into_iter().flatten().map(|(n, fd)| (*n, fd))
+    }
+
+    /// How many fds the thread's own table has, whichever it uses.
+    pub fn own_fd_count(&self, tid: i64) -> usize {
+        self.table.find(tid).and_then(|s| self.table.get(s)).map_or(0, |s| s.fds.len())
+    }
+
+    /// How many fds a thread uses.
+    pub fn fd_count(&self, tid: i64) -> usize {
+        self.table.find(tid).and_then(|s| self.table.fds(s)).map_or(0, |fds| fds.len())
+    }
+
+    /// What is the same for two threads at one time if they use one fd table, which then need not be looked at
+    /// twice.
+    pub(crate) fn fd_table_id(&self, tid: i64) -> Option<usize> {
+        self.table.find(tid).and_then(|s| self.table.fds(s)).map(|fds| std::ptr::from_ref(fds).addr())
     }
 
     /// The leader of a thread's process: itself, or `None` when it is not known.
@@ -300,14 +323,14 @@ impl Engine {
         self.users.user_in(container, uid)
     }
 
-    /// All users, of the machine and of containers: the container's id, empty for the machine, and the user.
+    /// Users of the machine and of containers, by the container's id (empty for the machine) and number.
     pub fn users(&self) -> impl Iterator<Item = (&[u8], &User)> {
-        self.users.people.iter().map(|((container, _), user)| (&**container, user))
+        self.users.people()
     }
 
-    /// All groups, as [`Engine::users`].
+    /// As [`Engine::users`], of groups.
     pub fn groups(&self) -> impl Iterator<Item = (&[u8], &Group)> {
-        self.users.groups.iter().map(|((container, _), group)| (&**container, group))
+        self.users.groups()
     }
 
     /// The capture's machine.
@@ -327,8 +350,8 @@ impl Engine {
             threads_refused: self.table.threads_refused,
             fds_refused: self.table.fds_refused,
             memory_refused: self.table.pool.refused,
-            orphans_left: self.orphans_left,
             containers_unreadable: self.containers.unreadable,
+            family_refused: self.family_work.refused,
             state_bytes: self.table.pool.used() as u64,
         }
     }

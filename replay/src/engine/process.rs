@@ -41,6 +41,7 @@ pub(super) const HANDLERS: &[(u16, Handler)] = &[
     (id::SYSCALL_MMAP2_X, memory),
     (id::SYSCALL_MUNMAP_X, memory),
     (id::SCHEDSWITCH_6_E, switch),
+    (id::PROCINFO_E, processor_time),
     (id::USER_ADDED_E, user_event),
     (id::USER_DELETED_E, user_event),
     (id::GROUP_ADDED_E, group_event),
@@ -159,8 +160,26 @@ fn memory(engine: &mut Engine, event: &Event<'_>, cx: &mut Cx) {
     }
 }
 
-/// Context switch: page faults of the thread, sizes of its process.
+/// What a thread has taken of the processors' time.
+fn processor_time(engine: &mut Engine, event: &Event<'_>, cx: &mut Cx) {
+    if let Some(s) = cx.slot.and_then(|slot| engine.table.get_mut(slot)) {
+        cx.cpu_before = (s.thread.cpu_user, s.thread.cpu_system);
+        s.thread.cpu_user = unsigned(event, 0, 8).unwrap_or(0);
+        s.thread.cpu_system = unsigned(event, 1, 8).unwrap_or(0);
+    }
+}
+
+/// Context switch: time of the processor, page faults of the thread, sizes of its process.
 fn switch(engine: &mut Engine, event: &Event<'_>, cx: &mut Cx) {
+    if engine.machine.as_ref().is_some_and(|m| m.num_cpus.get() != 0) {
+        cx.since_switch = match engine.switches.insert(event.cpu, event.ts) {
+            None | Some(0) => 0,
+            Some(before) => event.ts.wrapping_sub(before),
+        };
+        if let Some(s) = cx.slot.and_then(|slot| engine.table.get_mut(slot)) {
+            s.thread.exec_ns = s.thread.exec_ns.wrapping_add(cx.since_switch);
+        }
+    }
     let (Some(slot), Some(swap)) = (cx.slot, u32_of(event, 5)) else {
         return;
     };

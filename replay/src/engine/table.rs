@@ -160,6 +160,9 @@ impl Thread {
             pidns_init_start_ts: 0,
             clone_ts: 0,
             lastexec_ts: 0,
+            exec_ns: 0,
+            cpu_user: 0,
+            cpu_system: 0,
         }
     }
 

@@ -64,4 +64,10 @@ pub struct Thread {
     pub pidns_init_start_ts: u64,
     pub clone_ts: u64,
     pub lastexec_ts: u64,
+    /// ns for which a processor was busy with it, as far as events of the scheduler tell.
+    pub exec_ns: u64,
+    /// Time of processors spent in its program, as the last event told that did.
+    pub cpu_user: u64,
+    /// As `cpu_user`, in the kernel.
+    pub cpu_system: u64,
 }

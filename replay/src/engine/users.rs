@@ -154,6 +154,16 @@ impl Users {
         }
     }
 
+    /// All users, by container and number.
+    pub fn people(&self) -> impl Iterator<Item = (&[u8], &User)> {
+        self.people.iter().map(|((container, _), user)| (&**container, user))
+    }
+
+    /// All groups, by container and number.
+    pub fn groups(&self) -> impl Iterator<Item = (&[u8], &Group)> {
+        self.groups.iter().map(|((container, _), group)| (&**container, group))
+    }
+
     /// A user of the machine.
     pub fn user(&self, uid: u32) -> Option<&User> {
         self.people.get(&(self.machine.clone(), uid)).or_else(|| self.root(uid))

@@ -203,7 +203,7 @@ fn mount<'v>(cx: &Context<'v>, arg: &Arg, directory: fn(&Mount) -> &str) -> Opti
     match arg {
         Arg::Index(n) => mounts.get(*n),
         Arg::Key(pattern) => mounts.iter().find(|m| fits(directory(m), pattern)),
-        Arg::None | Arg::Name(_) => None,
+        Arg::None | Arg::Name(_) | Arg::Types(..) => None,
     }
 }
 

@@ -147,7 +147,7 @@ fn output_time<'v>(cx: &Context<'v>, _: &Arg, sink: &mut Sink<'_>) -> Option<Val
 }
 
 /// Name of the event: of the call behind a generic one, or of what an asynchronous one says.
-fn type_name<'v>(cx: &Context<'v>) -> &'v [u8] {
+pub(crate) fn type_name<'v>(cx: &Context<'v>) -> &'v [u8] {
     match cx.info.id {
         id::GENERIC_E | id::GENERIC_X => call_name(cx).as_bytes(),
         id::ASYNCEVENT_E => {
@@ -195,7 +195,7 @@ fn position(cx: &Context<'_>, arg: &Arg) -> Option<usize> {
     match *arg {
         Arg::Index(n) => Some(n),
         Arg::Name(name) => cx.info.param_index(name),
-        Arg::None | Arg::Key(_) => None,
+        Arg::None | Arg::Key(_) | Arg::Types(..) => None,
     }
 }
 
@@ -311,6 +311,6 @@ fn open_flags(cx: &Context<'_>) -> u64 {
     if is_open(cx) && !cx.info.is_enter() { number(cx, "flags") } else { 0 }
 }
 
-fn contains(text: &[u8], part: &[u8]) -> bool {
+pub(super) fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|w| w == part)
 }

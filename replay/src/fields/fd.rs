@@ -2,14 +2,21 @@
 
 use super::{Arg, Field, Kind, Takes, Traits, Value, field};
 use crate::Context;
+use crate::engine::paths::UNKNOWN;
 use crate::engine::{Fd, FdKind, Socket};
-use crate::text::{self, Sink, numbers};
+use crate::text::{self, Dialect, Sink, numbers};
 use scapkit_format::value;
 
 pub(super) const FIELDS: &[Field] = &[
     field("fd.num", Kind::Int64, |cx, _, _| cx.bound.fd.map(Value::Signed)),
     field("fd.name", Kind::Text, name).colour("35"),
     field("fd.nameraw", Kind::Text, raw_name),
+    field("fd.containername", Kind::Text, |cx, arg, sink| {
+        cx.bound.fd?;
+        in_container(cx, arg, sink, name)
+    }),
+    field("fd.containerdirectory", Kind::Text, |cx, arg, sink| in_container(cx, arg, sink, directory)),
+    field("fd.name_changed", Kind::Bool, |cx, _, _| cx.fd().map(|_| Value::Bool(cx.bound.renamed))),
     field("fd.types", Kind::Text, |cx, arg, _| {
         cx.bound.fd?;
         let tid = cx.thread()?.tid;
@@ -30,8 +37,9 @@ pub(super) const FIELDS: &[Field] = &[
     field("fd.directory", Kind::Text, directory),
     field("fd.filename", Kind::Text, |cx, _, _| {
         let fd = cx.fd().filter(|fd| matches!(fd.kind, FdKind::File | FdKind::FileV2))?;
-        Some(Value::Text(match fd.name.iter().rposition(|b| *b == b'/') {
-            Some(slash) => fd.name.get(slash.saturating_add(1)..).unwrap_or_default(),
+        Some(Value::Text(match fd.name.iter().rposition(|b| *b == b'/').map(|slash| slash.saturating_add(1)) {
+            Some(start) if start == fd.name.len() => &fd.name,
+            Some(start) => fd.name.get(start..).unwrap_or_default(),
             None => b"/",
         }))
     }),
@@ -75,6 +83,9 @@ pub(super) const FIELDS: &[Field] = &[
     }),
     field("fd.ino", Kind::Int64, |cx, _, _| fd(cx, |fd| Value::Signed(fd.ino.cast_signed()))),
 ];
+
+/// Number that stands for the working directory.
+pub(super) const AT_FDCWD: i64 = -100;
 
 fn fd<'v>(cx: &Context<'v>, get: fn(&'v Fd) -> Value<'v>) -> Option<Value<'v>> {
     cx.fd().map(get)
@@ -141,6 +152,8 @@ fn char_text(letter: u8) -> &'static [u8] {
 /// The letter of an fd that has no entry, guessed from the call.
 fn guessed_char(cx: &Context<'_>) -> u8 {
     match cx.info.name {
+        // Today's libs leaves plain open out.
+        "open" if cx.options.dialect == Dialect::Libs => b'o',
         "open" | "openat" | "openat2" | "creat" => b'f',
         "socket" | "accept" | "accept4" => b'4',
         "pipe" | "pipe2" => b'p',
@@ -166,7 +179,7 @@ fn raw_name<'v>(cx: &Context<'v>, _: &Arg, sink: &mut Sink<'_>) -> Option<Value<
     cx.bound.fd?;
     let text: &[u8] = match cx.fd() {
         Some(fd) => &fd.name_raw,
-        None if !cx.info.is_enter() && matches!(cx.info.name, "openat" | "openat2") => stored_text(cx, "name")?,
+        None if !cx.info.is_enter() && matches!(cx.info.name, "openat" | "openat2") => stored_name(cx)?,
         None => return named_by_event(cx, sink),
     };
     let mut before = 0;
@@ -179,6 +192,25 @@ fn raw_name<'v>(cx: &Context<'v>, _: &Arg, sink: &mut Sink<'_>) -> Option<Value<
     Some(Value::Written)
 }
 
+/// Text after the id of the thread's container, which is empty on the machine itself.
+fn in_container<'v>(
+    cx: &Context<'v>,
+    arg: &Arg,
+    sink: &mut Sink<'_>,
+    text: fn(&Context<'v>, &Arg, &mut Sink<'_>) -> Option<Value<'v>>,
+) -> Option<Value<'v>> {
+    sink.string(&cx.thread()?.container_id);
+    sink.plain(":");
+    let start = sink.out.len();
+    match text(cx, arg, sink)? {
+        Value::Text(text) => sink.string(text),
+        Value::Written => sink.finish(start),
+        Value::Styled => {}
+        _ => return None,
+    }
+    Some(Value::Styled)
+}
+
 fn named_by_event<'v>(cx: &Context<'v>, sink: &mut Sink<'_>) -> Option<Value<'v>> {
     if cx.info.is_enter() {
         return None;
@@ -186,25 +218,42 @@ fn named_by_event<'v>(cx: &Context<'v>, sink: &mut Sink<'_>) -> Option<Value<'v>
     match cx.info.name {
         "open" | "creat" | "accept" | "accept4" | "connect" => text::argument(sink, cx, 1).then_some(Value::Styled),
         "openat" | "openat2" => {
-            let dirfd = cx.event.param(cx.info.param_index("dirfd")?).filter(|b| b.len() == 8).map(value::signed)?;
-            let name = stored_text(cx, "name")?;
-            let (base, directory): (&[u8], bool) = match dirfd {
-                -100 => (cx.engine.cwd(cx.bound.tid).unwrap_or_default(), false),
-                dirfd => (cx.engine.fd(cx.bound.tid, dirfd).map_or(b"<UNKNOWN>", |fd| &*fd.name), true),
-            };
-            let start = sink.out.len();
-            text::joined(sink.out, base, directory, name);
-            (sink.out.len() > start).then_some(Value::Written)
+            let dirfd = stored_fd(cx, "dirfd")?;
+            let name = stored_name(cx)?;
+            joined_with(sink.out, cx, dirfd, name);
+            Some(Value::Written)
         }
         "open_by_handle_at" => stored_text(cx, "path").map(Value::Text),
         _ => Some(Value::Text(b"")),
     }
 }
 
-/// A string argument of the event.
-fn stored_text<'v>(cx: &Context<'v>, name: &str) -> Option<&'v [u8]> {
-    let bytes = text::shown(cx.event.param(cx.info.param_index(name)?)?);
-    bytes.split(|b| *b == 0).next().filter(|t| !t.is_empty() && *t != b"(NULL)" && *t != b"<NA>")
+/// Appends a path as seen from an fd's directory, which may be unknown.
+pub(super) fn joined_with(out: &mut Vec<u8>, cx: &Context<'_>, dirfd: i64, path: &[u8]) {
+    let (base, directory): (&[u8], bool) = match dirfd {
+        AT_FDCWD => (cx.engine.cwd(cx.bound.tid).unwrap_or(UNKNOWN), false),
+        dirfd => cx.engine.fd(cx.bound.tid, dirfd).map_or((UNKNOWN, false), |fd| (&fd.name, true)),
+    };
+    text::joined(out, base, directory, path);
+}
+
+/// An fd among the event's arguments.
+pub(super) fn stored_fd(cx: &Context<'_>, name: &str) -> Option<i64> {
+    cx.event.param(cx.info.param_index(name)?).filter(|b| b.len() == 8).map(value::signed)
+}
+
+/// The argument `name` of openat, if there is any.
+fn stored_name<'v>(cx: &Context<'v>) -> Option<&'v [u8]> {
+    cx.event.param(cx.info.param_index("name")?).filter(|b| !b.is_empty())?;
+    stored_text(cx, "name")
+}
+
+/// A string among the event's arguments; `<NA>` for one that is empty or the null pointer.
+pub(super) fn stored_text<'v>(cx: &Context<'v>, name: &str) -> Option<&'v [u8]> {
+    match text::shown(cx.event.param(cx.info.param_index(name)?)?) {
+        b"" | b"(NULL)\0" => Some(b"<NA>"),
+        bytes => bytes.split(|b| *b == 0).next(),
+    }
 }
 
 /// The part before the last slash of a file's name; all of a directory's.
@@ -237,25 +286,25 @@ fn directory<'v>(cx: &Context<'v>, arg: &Arg, sink: &mut Sink<'_>) -> Option<Val
 
 /// An address and a port.
 #[derive(Clone, Copy)]
-enum End {
+pub(crate) enum End {
     V4([u8; 4], u16),
     V6([u8; 16], u16),
 }
 
-fn ip<'v>(end: End) -> Value<'v> {
+pub(super) fn ip<'v>(end: End) -> Value<'v> {
     match end {
         End::V4(ip, _) => Value::Ipv4(ip),
         End::V6(ip, _) => Value::Ipv6(ip),
     }
 }
 
-fn port<'v>(end: End) -> Value<'v> {
+pub(super) fn port<'v>(end: End) -> Value<'v> {
     let (End::V4(_, port) | End::V6(_, port)) = end;
     Value::Unsigned(u64::from(port))
 }
 
 /// Source and destination of a connection.
-fn ends(fd: &Fd) -> Option<(End, End)> {
+pub(crate) fn ends(fd: &Fd) -> Option<(End, End)> {
     match fd.socket {
         Socket::Ipv4 { sip, sport, dip, dport, .. } if fd.kind == FdKind::Ipv4 => {
             Some((End::V4(sip, sport), End::V4(dip, dport)))
@@ -268,7 +317,7 @@ fn ends(fd: &Fd) -> Option<(End, End)> {
 }
 
 /// The server's end of a connection, or the address that a server listens on.
-fn server(fd: &Fd) -> Option<End> {
+pub(crate) fn server(fd: &Fd) -> Option<End> {
     match fd.socket {
         Socket::Ipv4Server { ip, port, .. } if fd.kind == FdKind::Ipv4Server => Some(End::V4(ip, port)),
         Socket::Ipv6Server { ip, port, .. } if fd.kind == FdKind::Ipv6Server => Some(End::V6(ip, port)),
@@ -277,6 +326,6 @@ fn server(fd: &Fd) -> Option<End> {
 }
 
 /// The fd, if it is known who is client and who is server.
-fn with_role<'v>(cx: &Context<'v>) -> Option<&'v Fd> {
+pub(super) fn with_role<'v>(cx: &Context<'v>) -> Option<&'v Fd> {
     cx.fd().filter(|fd| !fd.has_no_role())
 }

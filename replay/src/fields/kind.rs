@@ -9,11 +9,17 @@ pub enum Kind {
     /// Bytes.
     Bytes,
     /// A number.
+    Int8,
+    /// A number.
     Int16,
     /// A number.
     Int32,
     /// A number.
     Int64,
+    /// A number.
+    Uint8,
+    /// A number.
+    Uint16,
     /// A number.
     Uint32,
     /// A number.
@@ -34,6 +40,8 @@ pub enum Kind {
     Double,
     /// That of an event's argument, known when the argument is named.
     Argument,
+    /// A type of arguments that no operator takes, by its name in the reference.
+    Opaque(&'static str),
 }
 
 impl Kind {
@@ -42,9 +50,12 @@ impl Kind {
         match self {
             Kind::Text => "PT_CHARBUF",
             Kind::Bytes => "PT_BYTEBUF",
+            Kind::Int8 => "PT_INT8",
             Kind::Int16 => "PT_INT16",
             Kind::Int32 => "PT_INT32",
             Kind::Int64 => "PT_INT64",
+            Kind::Uint8 => "PT_UINT8",
+            Kind::Uint16 => "PT_UINT16",
             Kind::Uint32 => "PT_UINT32",
             Kind::Uint64 => "PT_UINT64",
             Kind::Bool => "PT_BOOL",
@@ -55,6 +66,7 @@ impl Kind {
             Kind::Net => "PT_IPNET",
             Kind::Double => "PT_DOUBLE",
             Kind::Argument => "PT_DYN",
+            Kind::Opaque(name) => name,
         }
     }
 }

@@ -1,13 +1,14 @@
 //! `proc.a*`, `proc.p*` and the leaders of groups and sessions: threads that are reached from the
 //! event's thread.
 
+use super::process::open_fds;
 use super::{Arg, Field, Kind, Takes, Traits, Value, field};
 use crate::Context;
 use crate::engine::{Engine, Thread};
 use crate::text::Sink;
 
 /// Without an index a comparison asks every ancestor.
-const COMPARED_EACH: Traits = Traits::NO_RHS.and(Traits::NO_TRANSFORMER);
+pub(super) const COMPARED_EACH: Traits = Traits::NO_RHS.and(Traits::NO_TRANSFORMER);
 
 pub(super) const FIELDS: &[Field] = &[
     field("proc.aname", Kind::Text, |cx, arg, sink| each(cx, arg, sink, |t, out| out.extend_from_slice(&t.comm)))
@@ -26,13 +27,13 @@ pub(super) const FIELDS: &[Field] = &[
     field("proc.apid", Kind::Int64, |cx, arg, _| {
         let t = match *arg {
             Arg::Index(n) => ancestor(cx, n)?,
-            _ => cx.thread()?,
+            _ => ancestor(cx, 0)?,
         };
-        Some(Value::Signed(t.pid))
+        shown_id(t.pid)
     })
     .takes(Takes::Index)
     .traits(COMPARED_EACH),
-    field("proc.ppid", Kind::Int64, |cx, _, _| ancestor(cx, 1).map(|p| Value::Signed(p.pid))),
+    field("proc.ppid", Kind::Int64, |cx, _, _| ancestor(cx, 1).and_then(|p| shown_id(p.pid))),
     field("proc.pname", Kind::Text, |cx, _, _| ancestor(cx, 1).map(|p| Value::Text(&p.comm))),
     field("proc.pexe", Kind::Text, |cx, _, _| ancestor(cx, 1).map(|p| Value::Text(&p.exe))),
     field("proc.pexepath", Kind::Text, |cx, _, _| ancestor(cx, 1).map(|p| Value::Text(&p.exepath))),
@@ -42,6 +43,14 @@ pub(super) const FIELDS: &[Field] = &[
     }),
     field("proc.pvpid", Kind::Int64, |cx, _, _| parent(cx).map(|p| Value::Signed(p.vpid))),
     field("proc.ppid.ts", Kind::RelTime, |cx, _, _| parent(cx).map(|p| Value::Unsigned(p.clone_ts))),
+    field("proc.ppid.duration", Kind::RelTime, |cx, _, _| {
+        let parent = ancestor(cx, 1)?;
+        Some(Value::Unsigned(match parent.clone_ts {
+            // As upstream has it.
+            0 => open_fds(cx)?,
+            since => cx.event.ts.wrapping_sub(since),
+        }))
+    }),
     field("proc.loginshellid", Kind::Int64, |cx, _, _| {
         let main = cx.engine.main_thread(cx.thread()?.tid)?;
         let line = std::iter::once(main).chain(Ancestors::of(cx.engine, main));
@@ -58,8 +67,23 @@ pub(super) const FIELDS: &[Field] = &[
     field("proc.pgid.exepath", Kind::Text, |cx, _, _| leader(cx, &HOST_GROUP, |t| &t.exepath)),
 ];
 
+/// Largest id: those of gVisor's sandboxes are made unique above 32 bits, and JSON's numbers end there.
+pub(super) const MAX_ID: i64 = 1 << 53;
+
+/// An id as a field shows it: those that cannot be one are missing.
+pub(super) fn shown_id<'v>(id: i64) -> Option<Value<'v>> {
+    (-1..=MAX_ID).contains(&id).then_some(Value::Signed(id))
+}
+/// How far up is looked. Real trees are a few dozen deep; a hostile one has as many levels as threads.
+const MAX_ANCESTORS: usize = 4096;
+/// Longest text of all ancestors together.
+const MAX_TEXT: usize = 1 << 20;
+
 /// The n-th ancestor process: from a main thread to its parent's main thread. 0 is the event's own.
 fn ancestor<'v>(cx: &Context<'v>, n: usize) -> Option<&'v Thread> {
+    if n > MAX_ANCESTORS {
+        return None;
+    }
     let mut main = cx.engine.main_thread(cx.thread()?.tid)?;
     for _ in 0..n {
         cx.engine.thread(main.ptid)?;
@@ -78,18 +102,19 @@ fn parent<'v>(cx: &Context<'v>) -> Option<&'v Thread> {
 }
 
 /// The threads above a main thread, by parent ids. Ends in a loop, which hostile captures may have.
-struct Ancestors<'v> {
+pub(crate) struct Ancestors<'v> {
     engine: &'v Engine,
     at: &'v Thread,
     /// Brent's loop detection: the thread that was met `steps` ago, and when to take another.
     mark: i64,
     steps: u32,
     turn: u32,
+    left: usize,
 }
 
 impl<'v> Ancestors<'v> {
-    fn of(engine: &'v Engine, main: &'v Thread) -> Self {
-        Ancestors { engine, at: main, mark: main.tid, steps: 0, turn: 2 }
+    pub(crate) fn of(engine: &'v Engine, main: &'v Thread) -> Self {
+        Ancestors { engine, at: main, mark: main.tid, steps: 0, turn: 2, left: MAX_ANCESTORS }
     }
 }
 
@@ -97,6 +122,7 @@ impl<'v> Iterator for Ancestors<'v> {
     type Item = &'v Thread;
 
     fn next(&mut self) -> Option<&'v Thread> {
+        self.left = self.left.checked_sub(1)?;
         let next = self.engine.thread(self.at.ptid).filter(|t| t.tid != self.mark)?;
         self.steps = self.steps.saturating_add(1);
         if self.steps == self.turn {
@@ -120,6 +146,9 @@ fn each<'v>(cx: &Context<'v>, arg: &Arg, sink: &mut Sink<'_>, write: fn(&Thread,
             sink.out.push(b' ');
         }
         write(above, sink.out);
+        if sink.out.len().saturating_sub(start) > MAX_TEXT {
+            break;
+        }
     }
     (sink.out.len() > start).then_some(Value::Written)
 }
@@ -130,12 +159,12 @@ pub(super) fn arguments(t: &Thread, out: &mut Vec<u8>) {
 }
 
 /// Appends a NUL-separated list with spaces instead.
-pub(super) fn spaced(list: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn spaced(list: &[u8], out: &mut Vec<u8>) {
     out.extend(list.iter().map(|b| if *b == 0 { b' ' } else { *b }));
 }
 
 /// Appends name and arguments.
-pub(super) fn command_line(t: &Thread, out: &mut Vec<u8>) {
+pub(crate) fn command_line(t: &Thread, out: &mut Vec<u8>) {
     out.extend_from_slice(&t.comm);
     if !t.args.is_empty() {
         out.push(b' ');

@@ -2,17 +2,17 @@
 #![allow(clippy::unnecessary_wraps)] // the table's functions have one signature
 
 use super::fd::type_name;
-use super::lineage::{command_line, spaced};
+use super::lineage::{command_line, shown_id, spaced};
 use super::{Arg, Field, Kind, Takes, Value, field};
 use crate::Context;
 use crate::engine::{Fd, Thread};
 use crate::text::{Sink, numbers};
+use scapkit_format::schema::id;
 
 pub(super) const FIELDS: &[Field] = &[
-    field("thread.tid", Kind::Int64, |cx, _, _| (cx.event.tid >= -1).then_some(Value::Signed(cx.event.tid)))
-        .colour("36"),
+    field("thread.tid", Kind::Int64, |cx, _, _| shown_id(cx.event.tid)).colour("36"),
     field("thread.vtid", Kind::Int64, |cx, _, _| thread(cx, |t| Value::Signed(t.vtid)).filter(known)),
-    field("thread.ismain", Kind::Bool, |cx, _, _| thread(cx, |t| Value::Bool(t.tid == t.pid))),
+    field("thread.ismain", Kind::Bool, |cx, _, _| thread(cx, |t| Value::Bool(t.is_main()))),
     field("thread.pfmajor", Kind::Uint64, |cx, _, _| thread(cx, |t| Value::Unsigned(t.pfmajor))),
     field("thread.pfminor", Kind::Uint64, |cx, _, _| thread(cx, |t| Value::Unsigned(t.pfminor))),
     field("thread.nametid", Kind::Text, |cx, _, sink| {
@@ -26,6 +26,21 @@ pub(super) const FIELDS: &[Field] = &[
         spaced(&t.cgroups, sink.out);
         (!t.cgroups.is_empty()).then_some(Value::Written)
     }),
+    field("thread.cgroup", Kind::Text, |cx, arg, _| {
+        let Arg::Key(subsystem) = arg else { return None };
+        let mut paths = cx
+            .thread()?
+            .cgroups
+            .split(|b| *b == 0)
+            .filter_map(|entry| entry.strip_prefix(subsystem.as_bytes())?.strip_prefix(b"="));
+        paths.next().map(Value::Text)
+    })
+    .takes(Takes::Word),
+    field("thread.exectime", Kind::RelTime, |cx, _, _| Some(Value::Unsigned(cx.bound.since_switch))),
+    field("thread.totexectime", Kind::RelTime, |cx, _, _| thread(cx, |t| Value::Unsigned(t.exec_ns))),
+    field("thread.cpu", Kind::Double, |cx, _, _| spent(cx, |user, system| user.wrapping_add(system))),
+    field("thread.cpu.user", Kind::Double, |cx, _, _| spent(cx, |user, _| user)),
+    field("thread.cpu.system", Kind::Double, |cx, _, _| spent(cx, |_, system| system)),
     field("proc.name", Kind::Text, |cx, _, _| thread(cx, |t| Value::Text(&t.comm))).colour("01;32"),
     field("proc.exe", Kind::Text, |cx, _, _| thread(cx, |t| Value::Text(&t.exe))),
     field("proc.exepath", Kind::Text, |cx, _, _| thread(cx, |t| Value::Text(&t.exepath))),
@@ -50,7 +65,7 @@ pub(super) const FIELDS: &[Field] = &[
         cx.engine.cwd(cx.bound.tid).map(Value::Text)
     }),
     field("proc.tty", Kind::Uint32, |cx, _, _| thread(cx, |t| Value::Unsigned(u64::from(t.tty)))),
-    field("proc.pid", Kind::Int64, |cx, _, _| thread(cx, |t| Value::Signed(t.pid))).colour("01;36"),
+    field("proc.pid", Kind::Int64, |cx, _, _| shown_id(cx.thread()?.pid)).colour("01;36"),
     field("proc.vpid", Kind::Int64, |cx, _, _| thread(cx, |t| Value::Signed(t.vpid)).filter(known)),
     field("proc.sid", Kind::Int64, |cx, _, _| thread(cx, |t| Value::Signed(t.sid))),
     field("proc.vpgid", Kind::Int64, |cx, _, _| thread(cx, |t| Value::Signed(t.vpgid))),
@@ -69,10 +84,10 @@ pub(super) const FIELDS: &[Field] = &[
     field("proc.is_sid_leader", Kind::Bool, |cx, _, _| thread(cx, |t| Value::Bool(t.sid == t.vpid))),
     field("proc.is_vpgid_leader", Kind::Bool, |cx, _, _| thread(cx, |t| Value::Bool(t.vpgid == t.vpid))),
     field("proc.is_pgid_leader", Kind::Bool, |cx, _, _| thread(cx, |t| Value::Bool(t.pgid == t.pid))),
-    field("proc.fdlimit", Kind::Int64, |cx, _, _| thread(cx, |t| Value::Signed(t.fdlimit))),
+    field("proc.fdlimit", Kind::Int64, |cx, _, _| fd_limit(cx).map(Value::Signed)),
     field("proc.fdopencount", Kind::Uint64, |cx, _, _| open_fds(cx).map(Value::Unsigned)),
     field("proc.fdusage", Kind::Double, |cx, _, _| {
-        let (open, limit) = (open_fds(cx)?, cx.thread()?.fdlimit);
+        let (open, limit) = (open_fds(cx)?, fd_limit(cx)?);
         Some(Value::Double(if limit > 0 { (open as f64 * 100.0 / limit as f64).min(100.0) } else { 0.0 }))
     }),
     field("proc.stdin.type", Kind::Text, |cx, _, _| standard(cx, 0).map(kind)),
@@ -84,6 +99,8 @@ pub(super) const FIELDS: &[Field] = &[
     field("proc.exe_ino", Kind::Int64, |cx, _, _| nonzero(cx, |t| t.exe_ino)),
     field("proc.exe_ino.ctime", Kind::AbsTime, |cx, _, _| nonzero(cx, |t| t.exe_ino_ctime)),
     field("proc.exe_ino.mtime", Kind::AbsTime, |cx, _, _| nonzero(cx, |t| t.exe_ino_mtime)),
+    field("proc.exe_ino.ctime_duration_proc_start", Kind::AbsTime, |cx, _, _| nonzero(cx, |t| t.ctime_to_clone_ns)),
+    field("proc.exe_ino.ctime_duration_pidns_start", Kind::AbsTime, |cx, _, _| nonzero(cx, |t| t.pidns_to_ctime_ns)),
     field("proc.pidns_init_start_ts", Kind::Uint64, |cx, _, _| nonzero(cx, |t| t.pidns_init_start_ts)),
     field("proc.nthreads", Kind::Uint64, |cx, _, _| {
         cx.thread().map(|t| Value::Unsigned(u64::from(cx.engine.alive_threads(t.pid))))
@@ -113,10 +130,27 @@ fn thread<'v>(cx: &Context<'v>, get: fn(&'v Thread) -> Value<'v>) -> Option<Valu
     cx.thread().map(get)
 }
 
-/// Fds of the event's process.
-fn open_fds(cx: &Context<'_>) -> Option<u64> {
-    let main = cx.engine.main_thread(cx.thread()?.tid)?;
-    Some(cx.engine.fds(main.tid).count() as u64)
+/// Fds of the event's process; none when its leader is not known.
+pub(super) fn open_fds(cx: &Context<'_>) -> Option<u64> {
+    let main = cx.engine.main_thread(cx.thread()?.tid);
+    Some(main.map_or(0, |main| cx.engine.own_fd_count(main.tid) as u64))
+}
+
+/// How many fds the event's process may have; 0 when its leader is not known.
+fn fd_limit(cx: &Context<'_>) -> Option<i64> {
+    Some(cx.engine.main_thread(cx.thread()?.tid).map_or(0, |main| main.fdlimit))
+}
+
+/// How much of a processor's time a thread took since the event before that told it, 100 at most.
+fn spent<'v>(cx: &Context<'v>, of: fn(u64, u64) -> u64) -> Option<Value<'v>> {
+    if cx.event.event_type != id::PROCINFO_E {
+        return None;
+    }
+    let (t, (user, system)) = (cx.thread()?, cx.bound.cpu_before);
+    Some(Value::Double(match of(user, system) {
+        0 => 0.0,
+        before => (of(t.cpu_user, t.cpu_system).wrapping_sub(before) as f64).min(100.0),
+    }))
 }
 
 fn standard<'v>(cx: &Context<'v>, number: i64) -> Option<&'v Fd> {

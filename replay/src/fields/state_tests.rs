@@ -81,6 +81,23 @@ fn line(event_type: u16, params: &Params, fd: Option<i64>, res: Option<i64>, for
 
 /// Line and JSON.
 fn shown(event_type: u16, params: &Params, fd: Option<i64>, res: Option<i64>, format: &str) -> (String, String) {
+    let format = Format::compile(format).unwrap();
+    at(event_type, params, fd, res, |cx| {
+        let (mut text, mut json) = (Vec::new(), Vec::new());
+        assert!(format.line(cx, &mut text));
+        format.json(cx, &mut json);
+        (String::from_utf8(text).unwrap(), String::from_utf8(json).unwrap())
+    })
+}
+
+/// What `ask` finds at one event of the thread; `fd` and `res` as the engine binds them.
+pub(crate) fn at<T>(
+    event_type: u16,
+    params: &Params,
+    fd: Option<i64>,
+    res: Option<i64>,
+    ask: impl FnOnce(&Context<'_>) -> T,
+) -> T {
     let bytes = machine().event(1_000, TID, event_type, params).finish();
     let mut capture = Capture::from_bytes(bytes, "synthetic", Limits::default());
     let mut engine = Engine::default();
@@ -92,7 +109,7 @@ fn shown(event_type: u16, params: &Params, fd: Option<i64>, res: Option<i64>, fo
             continue;
         };
         engine.finish_lists();
-        let cx = Context {
+        return ask(&Context {
             event,
             info: event.info().unwrap(),
             number: 1,
@@ -102,12 +119,7 @@ fn shown(event_type: u16, params: &Params, fd: Option<i64>, res: Option<i64>, fo
             previous_ts: 1_000,
             enter_ts: None,
             options: &options,
-        };
-        let format = Format::compile(format).unwrap();
-        let (mut text, mut json) = (Vec::new(), Vec::new());
-        assert!(format.line(&cx, &mut text));
-        format.json(&cx, &mut json);
-        return (String::from_utf8(text).unwrap(), String::from_utf8(json).unwrap());
+        });
     }
     panic!("no event");
 }

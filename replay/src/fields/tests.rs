@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 
 #[test]
 fn names_are_known_once() {
-    let names: Vec<&str> = all().map(|f| f.name).chain(pending::NAMES.iter().copied()).collect();
+    let names: Vec<&str> = all().map(|f| f.name).collect();
     let set: BTreeSet<&str> = names.iter().copied().collect();
     assert_eq!(set.len(), names.len());
     assert_eq!(set.len(), 359);
@@ -27,7 +27,9 @@ fn names_are_known_once() {
         let wanted = match field.takes {
             Takes::Nothing => serde_json::Value::Null,
             Takes::Argument | Takes::ArgumentName | Takes::Time | Takes::Key | Takes::IndexOrKey => "required".into(),
-            Takes::Index => "allowed".into(),
+            // The reference says that a side is required, and that it need not be there.
+            Takes::Word | Takes::Side | Takes::EventType => "required".into(),
+            Takes::Index | Takes::IndexOrName => "allowed".into(),
         };
         assert_eq!(row["arg"], wanted, "{field:?}");
         assert_eq!(row["type"], field.kind.upstream_name(), "{field:?}");
@@ -55,8 +57,7 @@ fn the_longest_name_wins() {
     assert_eq!(named("evt.arg[12]x"), Ok(("evt.arg", Arg::Index(12), 11)));
     assert_eq!(named("proc.args[0]"), Ok(("proc.args", Arg::Index(0), 12)));
     assert_eq!(named("proc.args and"), Ok(("proc.args", Arg::None, 9)));
-    assert_eq!(named("proc.env[HOME]"), Err(Refused::NotAvailable("proc.env")));
-    assert_eq!(named("fd.cip.name"), Err(Refused::NotAvailable("fd.cip.name")));
+    assert_eq!(named("fd.cip.name"), Ok(("fd.cip.name", Arg::None, 11)));
     assert_eq!(named("fd.net"), Ok(("fd.net", Arg::None, 6)));
     let key = |key: &str| Arg::Key(key.into());
     assert_eq!(
@@ -68,6 +69,21 @@ fn the_longest_name_wins() {
     assert_eq!(named("container.label.a. b"), Ok(("container.label", key("a"), 17)));
     assert_eq!(named("container.mount[2]"), Ok(("container.mount", Arg::Index(2), 18)));
     assert_eq!(named("container.mount.dest[/usr/*]"), Ok(("container.mount.dest", key("/usr/*"), 28)));
+    assert_eq!(named("proc.env[HOME]x"), Ok(("proc.env", key("HOME"), 14)));
+    assert_eq!(named("proc.env[3]"), Ok(("proc.env", Arg::Index(3), 11)));
+    assert_eq!(named("proc.aenv and"), Ok(("proc.aenv", Arg::None, 9)));
+    assert!(matches!(named("proc.aenv[x"), Err(Refused::Argument("proc.aenv", _))));
+    assert_eq!(named("thread.cgroups"), Ok(("thread.cgroups", Arg::None, 14)));
+    assert_eq!(named("thread.cgroup.cpu."), Ok(("thread.cgroup", key("cpu"), 17)));
+    assert_eq!(named("thread.cgroup.net_cls2"), Ok(("thread.cgroup", key("net_cls"), 21)));
+    assert_eq!(named("thread.cgroup[cpu]"), Ok(("thread.cgroup", key("cpu"), 18)));
+    assert!(matches!(named("thread.cgroup"), Err(Refused::Argument("thread.cgroup", _))));
+    assert_eq!(named("evt.abspath "), Ok(("evt.abspath", Arg::None, 11)));
+    assert_eq!(named("evt.abspath.src"), Ok(("evt.abspath", Arg::Index(0), 15)));
+    assert_eq!(named("evt.abspath.dst="), Ok(("evt.abspath", Arg::Index(1), 15)));
+    assert_eq!(named("evt.type.is.open="), Ok(("evt.type.is", Arg::Types(2, 3), 16)));
+    assert_eq!(named("evt.type.is.7 "), Ok(("evt.type.is", Arg::Types(7, 7), 13)));
+    assert!(matches!(named("evt.type.is.zzz"), Err(Refused::Argument("evt.type.is", _))));
     assert!(matches!(named("container.label"), Err(Refused::Argument("container.label", _))));
     assert!(matches!(named("container.mount[]"), Err(Refused::Argument("container.mount", _))));
     assert_eq!(named("nothing"), Err(Refused::Unknown));

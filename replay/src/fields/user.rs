@@ -9,6 +9,12 @@ pub(super) const FIELDS: &[Field] = &[
         Some(user) => Some(Value::Text(user)),
         None => cx.thread().map(|t| user(cx, t.uid)),
     }),
+    field("user.homedir", Kind::Text, |cx, _, _| {
+        cx.thread().map(|t| Value::Text(cx.user(t.uid).map_or(b"<NA>", |user| &user.home)))
+    }),
+    field("user.shell", Kind::Text, |cx, _, _| {
+        cx.thread().map(|t| Value::Text(cx.user(t.uid).map_or(b"<NA>", |user| &user.shell)))
+    }),
     field("user.loginuid", Kind::Int64, |cx, _, _| {
         cx.thread()
             .map(|t| if t.loginuid == u32::MAX { Value::Signed(-1) } else { Value::Signed(i64::from(t.loginuid)) })

@@ -8,6 +8,7 @@ pub mod errno;
 pub mod escape;
 pub mod flags;
 pub mod numbers;
+pub mod services;
 pub mod sockets;
 pub mod time;
 

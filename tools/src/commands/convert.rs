@@ -1,18 +1,17 @@
 //! `scapkit convert IN OUT`.
 
-use crate::cli::{Common, Compress, Convert, ProfileName};
+use crate::cli::{Common, Convert, ProfileName};
 use crate::progress::Progress;
-use crate::{Outcome, open, printable};
+use crate::{Outcome, open, output, printable};
 use anyhow::{Result, bail};
 use scapkit_format::profile::{Profile, ProfileWriter, Report};
-use scapkit_format::write::{ChunkWriter, Trailer, WriteOptions};
+use scapkit_format::write::Trailer;
 use scapkit_format::{Compression, Content, Item};
 use scapkit_replay::upgrade::{Upgraded, Upgrader};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 pub fn run(args: &Convert, common: &Common) -> Result<Outcome> {
-    if same_file(&args.input, &args.output) {
+    if output::same_file(&args.input, &args.output) {
         bail!("{}: input and output are the same file", args.output.display());
     }
     let profile = match args.profile {
@@ -69,7 +68,7 @@ enum Output<'a> {
 impl Output<'_> {
     fn writer(&mut self, input: Compression) -> Result<&mut ProfileWriter> {
         if let Output::Waiting { args, common, profile } = self {
-            let chunks = create(args, common, input)?;
+            let chunks = output::create(&args.output, args.compress, args.level, common, input)?;
             *self = Output::Open(Box::new(ProfileWriter::new(chunks, *profile)));
         }
         match self {
@@ -77,33 +76,6 @@ impl Output<'_> {
             Output::Waiting { .. } => bail!("the output was not opened"),
         }
     }
-}
-
-fn create(args: &Convert, common: &Common, input: Compression) -> Result<ChunkWriter> {
-    let suffix = args.output.extension().and_then(|e| e.to_str());
-    let compression = match (args.compress, suffix) {
-        (Some(Compress::None), _) => Compression::None,
-        (Some(Compress::Gzip), _) | (None, Some("gz")) => Compression::Gzip,
-        (Some(Compress::Zstd), _) | (None, Some("zst")) => Compression::Zstd,
-        (None, _) => input,
-    };
-    let mut options = WriteOptions { compression, level: args.level, ..WriteOptions::default() };
-    if let Some(threads) = common.threads {
-        options.threads = threads;
-    }
-    let writer = if args.output == Path::new("-") {
-        ChunkWriter::from_writer(Box::new(std::io::stdout()), "standard output", &options)?
-    } else {
-        ChunkWriter::create(&args.output, &options)?
-    };
-    Ok(writer)
-}
-
-/// Whether two names mean one file, links included: creating the output would destroy the input.
-fn same_file(a: &Path, b: &Path) -> bool {
-    let id = |p: &Path| std::fs::metadata(p).ok().filter(std::fs::Metadata::is_file).map(|m| (m.dev(), m.ino()));
-    let stdin = Path::new("-");
-    a != stdin && b != stdin && id(a).is_some_and(|x| Some(x) == id(b))
 }
 
 fn say(report: &Report, folded: u64, name: &str, profile: Profile) {

@@ -80,6 +80,11 @@ fn text(out: &mut impl Write, f: &Facts) -> std::io::Result<()> {
     row("top types", top(&e.by_type, e.count, 8))?;
     if let Some(s) = &f.state {
         row("at the end", format!("{} processes, {} threads, {} open fds", n(s.processes), n(s.threads), n(s.fds)))?;
+        let k = &s.not_kept;
+        if k.threads + k.fds + k.memory + k.family > 0 {
+            let text = format!("{} threads, {} fds, {} requests for memory", n(k.threads), n(k.fds), n(k.memory));
+            row("not kept", format!("{text}, {} steps among families", n(k.family)))?;
+        }
         row("programs", top(&s.by_name, s.processes, 8))?;
     }
     row("blake3", f.blake3_plain.clone())?;

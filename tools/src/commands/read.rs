@@ -3,13 +3,16 @@
 use crate::cli::{self, Color, Common, Read, Time};
 use crate::progress::Progress;
 use crate::time::{self, Point};
-use crate::{Outcome, open};
-use anyhow::{Context as _, Result};
+use crate::{Outcome, open, output, selection};
+use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use scapkit_format::profile::{Profile, ProfileWriter};
+use scapkit_format::write::Trailer;
+use scapkit_format::{Block, Compression, Content, Item};
 use scapkit_replay::format::unescape;
 use scapkit_replay::{
-    BufferMode, DEFAULT_JSON, DEFAULT_LINE, Dialect, Format, Played, Replay, ReplayOptions, Step, TextOptions,
+    BufferMode, DEFAULT_JSON, DEFAULT_LINE, Dialect, Filter, Format, Played, Player, ReplayOptions, Step, TextOptions,
     TimeMode, View, Visibility,
 };
 use std::io::{IsTerminal, Write};
@@ -25,16 +28,22 @@ const FOLLOW_PAUSE: Duration = Duration::from_millis(200);
 const ORDER_SLACK: u64 = 10_000_000_000;
 
 pub fn run(args: &Read, common: &Common) -> Result<Outcome> {
-    let mut printer = Printer::new(args, common)?;
+    let selection = selection::split(&args.words)?;
+    if let Some(out) = &args.write
+        && let Some(same) = selection.files.iter().find(|file| output::same_file(file, out))
+    {
+        bail!("{}: input and output are the same file", same.display());
+    }
+    let mut printer = Printer::new(args, selection.filter, common)?;
     let mut failed = None;
-    for file in &args.files {
+    for file in &selection.files {
         if printer.left == 0 {
             break;
         }
         // The other files are still shown.
         if let Err(e) = one(file, args, common, &mut printer) {
             printer.flush()?;
-            if crate::is_broken_pipe(&e) {
+            if crate::is_broken_pipe(&e) || args.write.is_some() {
                 return Err(e);
             }
             if let Some(previous) = failed.replace(e) {
@@ -42,7 +51,7 @@ pub fn run(args: &Read, common: &Common) -> Result<Outcome> {
             }
         }
     }
-    printer.flush()?;
+    printer.finish()?;
     failed.map_or(Ok(Outcome::Yes), Err)
 }
 
@@ -52,20 +61,27 @@ fn one(file: &Path, args: &Read, common: &Common, printer: &mut Printer) -> Resu
         cli::View::Current => View::Current,
     };
     let latency = args.time == Time::D || printer.format.fields().any(|f| f.starts_with("evt.latency"));
-    let options = ReplayOptions { view, latency, ..ReplayOptions::default() };
-    let mut replay = Replay::new(open::capture(file, common)?, options);
-    replay.set_follow(args.follow);
+    let options = ReplayOptions { view, latency, suppress: args.suppress.clone(), ..ReplayOptions::default() };
+    let mut capture = open::capture(file, common)?;
+    capture.set_follow(args.follow);
+    if let Some(out) = &args.write {
+        printer.open(out, capture.detect()?, view, common)?;
+    }
+    let mut player = Player::new(options);
     let mut progress = Progress::new(printer.terminal || args.follow);
     let mut blocks = 0u64;
     printer.start();
     while !printer.done() {
         if blocks.is_multiple_of(4096) {
-            progress.update(replay.capture());
+            progress.update(&capture);
         }
         blocks += 1;
-        match replay.next()? {
-            Some(Played::Event(step)) => printer.step(&step)?,
-            Some(Played::Nothing) => {}
+        match capture.next()? {
+            Some(Item::Block(block, content)) => match player.play(&content) {
+                Played::Event(step) => printer.step(&step, &block)?,
+                Played::Nothing => printer.other(&block, &content)?,
+            },
+            Some(Item::Skipped { .. }) => {}
             None if args.follow => {
                 printer.flush()?;
                 std::thread::sleep(FOLLOW_PAUSE);
@@ -75,16 +91,18 @@ fn one(file: &Path, args: &Read, common: &Common, printer: &mut Printer) -> Resu
     }
     progress.finish();
     printer.flush()?;
-    open::report_damage(replay.capture());
-    open::report_checkpoints(replay.capture().name(), replay.checkpoint_notes());
-    open::report_upgrade(replay.capture().name(), replay.upgrade_notes());
-    open::report_state(replay.capture().name(), &replay.engine().counters());
+    open::report_damage(&capture);
+    open::report_upgrade(capture.name(), player.upgrade_notes());
+    open::report_state(capture.name(), &player.engine().counters());
     Ok(())
 }
 
 struct Printer {
+    filter: Option<Filter>,
     format: Format,
     text: TextOptions,
+    /// Where events go instead of being printed.
+    writer: Option<Box<ProfileWriter>>,
     json: bool,
     terminal: bool,
     all: bool,
@@ -101,7 +119,7 @@ struct Printer {
 }
 
 impl Printer {
-    fn new(args: &Read, common: &Common) -> Result<Self> {
+    fn new(args: &Read, filter: Option<Filter>, common: &Common) -> Result<Self> {
         let terminal = std::io::stdout().is_terminal();
         let colour = match common.color {
             Color::Always => true,
@@ -123,6 +141,8 @@ impl Printer {
             t.as_deref().map(Point::parse).transpose().with_context(|| flag.to_owned())
         };
         Ok(Printer {
+            filter,
+            writer: None,
             format,
             text: TextOptions {
                 time: match args.time {
@@ -157,6 +177,27 @@ impl Printer {
         })
     }
 
+    /// Opens the capture that events are written to, unless it is open: several files become one
+    /// capture of several sections.
+    fn open(&mut self, out: &Path, input: Compression, view: View, common: &Common) -> Result<()> {
+        if self.writer.is_none() {
+            let profile = if view == View::Current { Profile::Modern } else { Profile::AsIs };
+            let chunks = output::create(out, None, None, common, input)?;
+            self.writer = Some(Box::new(ProfileWriter::new(chunks, profile)));
+        }
+        Ok(())
+    }
+
+    /// A block that is no event of the view. Lists are written; of events only what is asked for.
+    fn other(&mut self, block: &Block<'_>, content: &Content<'_>) -> Result<()> {
+        if let Some(writer) = &mut self.writer
+            && !matches!(content, Content::Event(_))
+        {
+            writer.block(block, content)?;
+        }
+        Ok(())
+    }
+
     /// A new file begins.
     fn start(&mut self) {
         self.range = None;
@@ -169,7 +210,7 @@ impl Printer {
         self.left == 0 || self.past
     }
 
-    fn step(&mut self, step: &Step<'_>) -> Result<()> {
+    fn step(&mut self, step: &Step<'_>, block: &Block<'_>) -> Result<()> {
         let wanted = match step.visibility {
             Visibility::Shown => true,
             Visibility::Internal => self.all,
@@ -192,12 +233,26 @@ impl Printer {
             return Ok(());
         }
         let context = step.context(self.previous_ts.unwrap_or(step.event.ts), &self.text);
-        if self.json {
+        if let Some(filter) = &mut self.filter
+            && !filter.matches(&context)
+        {
+            return Ok(());
+        }
+        if let Some(writer) = &mut self.writer {
+            // The upgrade gives events of today's schema, which have no block of their own.
+            if self.text.dialect == Dialect::Libs {
+                writer.event(&step.event, None)?
+            } else {
+                writer.block(block, &Content::Event(step.event))?
+            }
+        } else if self.json {
             self.format.json(&context, &mut self.out);
         } else if !self.format.line(&context, &mut self.out) {
             return Ok(());
         }
-        self.out.push(b'\n');
+        if self.writer.is_none() {
+            self.out.push(b'\n');
+        }
         self.previous_ts = Some(step.event.ts);
         self.left -= 1;
         if self.out.len() >= WRITE_SIZE { self.flush() } else { Ok(()) }
@@ -211,7 +266,19 @@ impl Printer {
         Ok((at(&self.from, 0)?, at(&self.to, u64::MAX)?))
     }
 
+    /// Ends what is written or printed.
+    fn finish(&mut self) -> Result<()> {
+        if let Some(writer) = self.writer.take() {
+            let (chunks, _) = writer.finish()?;
+            chunks.finish(Trailer::None)?;
+        }
+        self.flush()
+    }
+
     fn flush(&mut self) -> Result<()> {
+        if self.out.is_empty() && self.writer.is_some() {
+            return Ok(());
+        }
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(&self.out).and_then(|()| stdout.flush()).context("standard output")?;
         self.out.clear();

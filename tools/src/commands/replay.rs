@@ -1,31 +1,28 @@
-//! `scapkit replay FILE...`: prints the digest of what a capture gives, or compares it with an expected one.
-//! Status 1 when it differs.
+//! `scapkit replay FILE...`: the digest of captures, printed, compared with what was expected, or kept.
 
-use crate::cli::{self, Common, Replay as Args};
+use crate::cli::{Common, Replay as Args};
 use crate::progress::Progress;
 use crate::{Outcome, open, printable};
-use anyhow::{Context as _, Result, bail};
-use scapkit_replay::digest::{self, DEFAULT_FIELDS, Digest};
-use scapkit_replay::{Format, Replay, ReplayOptions, View};
-use std::io::{ErrorKind, Write};
+use anyhow::{Context, Result, bail};
+use scapkit_replay::digest::{DEFAULT_FIELDS, Digest, Digester};
+use scapkit_replay::{Played, Replay};
+use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+/// Most differences that are shown of a file.
+const SHOWN: usize = 20;
+
 pub fn run(args: &Args, common: &Common) -> Result<Outcome> {
-    let fields: Vec<&str> = args.fields.iter().map(String::as_str).collect();
-    let format = digest::format(if fields.is_empty() { DEFAULT_FIELDS } else { &fields })?;
-    let folder = args.check.as_deref().is_some_and(Path::is_dir);
-    if args.check.is_some() && !folder && args.files.len() > 1 {
-        bail!("--check: with several captures, a folder with a NAME.digest for each is wanted");
-    }
     let mut outcome = Outcome::Yes;
     let mut failed = None;
+    let mut out = std::io::stdout().lock();
     for file in &args.files {
-        let expected = args.check.as_ref().map(|check| if folder { beside(check, file) } else { check.clone() });
-        match one(file, args, common, &format, expected.as_deref()) {
-            Ok(Outcome::Yes) => {}
-            Ok(Outcome::No) => outcome = Outcome::No,
-            // The other files are still looked at.
+        match one(file, args, common, &mut out) {
+            Ok(true) => {}
+            Ok(false) => outcome = Outcome::No,
             Err(e) if crate::is_broken_pipe(&e) => return Err(e),
+            // The other files are still looked at.
             Err(e) => {
                 if let Some(previous) = failed.replace(e) {
                     crate::say(&previous);
@@ -33,57 +30,89 @@ pub fn run(args: &Args, common: &Common) -> Result<Outcome> {
             }
         }
     }
+    out.flush()?;
     failed.map_or(Ok(outcome), Err)
 }
 
-/// The expectation of a capture in a folder of them.
-fn beside(folder: &Path, file: &Path) -> PathBuf {
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(".digest");
-    folder.join(name)
+/// Whether the file's digest is the expected one, or none was expected.
+fn one(file: &Path, args: &Args, common: &Common, out: &mut impl Write) -> Result<bool> {
+    let kept = if args.update || args.check.is_some() { Some(expectation(file, args)?) } else { None };
+    let digest = digest(file, args, common)?;
+    let name = printable(&file.display().to_string());
+    let Some(kept) = kept else {
+        write!(out, "{}# {name}\n{digest}", if file == args.files[0] { "" } else { "\n" })?;
+        return Ok(true);
+    };
+    let shown = kept.display();
+    let previous = match std::fs::read(&kept) {
+        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        Err(e) => return Err(e).with_context(|| format!("{shown}: cannot read")),
+    };
+    if args.update {
+        let text = digest.to_string();
+        if previous.as_ref() == Some(&text) {
+            writeln!(out, "{name}: as it was")?;
+        } else {
+            std::fs::write(&kept, text).with_context(|| format!("{shown}: cannot write"))?;
+            writeln!(out, "{name}: {} written", printable(&shown.to_string()))?;
+        }
+        return Ok(true);
+    }
+    let Some(previous) = previous else {
+        bail!("{shown}: there is no such digest to compare with; --update writes it");
+    };
+    let differences = digest.differences(&Digest::parse(&previous));
+    if differences.is_empty() {
+        writeln!(out, "{name}: ok")?;
+        return Ok(true);
+    }
+    for difference in differences.iter().take(SHOWN) {
+        writeln!(out, "{name}: {}", printable(&difference.to_string()))?;
+    }
+    if differences.len() > SHOWN {
+        writeln!(out, "{name}: {} more differences", differences.len() - SHOWN)?;
+    }
+    Ok(false)
 }
 
-fn one(file: &Path, args: &Args, common: &Common, format: &Format, expected: Option<&Path>) -> Result<Outcome> {
-    let view = match args.view {
-        cli::View::Recorded => View::Recorded,
-        cli::View::Current => View::Current,
-    };
-    let wanted = match expected {
-        None => None,
-        Some(path) => match std::fs::read_to_string(path) {
-            Ok(text) => Some(text),
-            Err(e) if args.update && e.kind() == ErrorKind::NotFound => None,
-            Err(e) => return Err(e).with_context(|| path.display().to_string()),
-        },
-    };
-    let mut replay = Replay::new(open::capture(file, common)?, ReplayOptions { view, ..ReplayOptions::default() });
-    let progress = Progress::new(false);
-    let found = Digest::of(&mut replay, view, format)?.to_string();
-    progress.finish();
-    open::report_checkpoints(replay.capture().name(), replay.checkpoint_notes());
-    let mut out = std::io::stdout().lock();
-    let name = printable(&file.display().to_string());
-    let Some(path) = expected else {
+/// Where a file's digest is kept.
+fn expectation(file: &Path, args: &Args) -> Result<PathBuf> {
+    let told = args.check.as_ref().and_then(Option::as_ref);
+    if let Some(path) = told.filter(|path| !path.is_dir()) {
         if args.files.len() > 1 {
-            writeln!(out, "{name}:")?;
+            bail!("{}: is no folder, but there are several captures", path.display());
         }
-        out.write_all(found.as_bytes())?;
-        return Ok(Outcome::Yes);
+        return Ok(path.clone());
+    }
+    let Some(name) = file.file_name().filter(|_| file != Path::new("-")) else {
+        bail!("{}: has no name; --check=EXPECTED says where its digest is", file.display());
     };
-    let differences = digest::difference(wanted.as_deref().unwrap_or_default(), &found);
-    if differences.is_empty() {
-        writeln!(out, "{name}: as expected")?;
-        return Ok(Outcome::Yes);
+    let mut with = OsString::from(name);
+    with.push(".digest");
+    Ok(told.map_or_else(|| file.with_file_name(&with), |folder| folder.join(&with)))
+}
+
+fn digest(file: &Path, args: &Args, common: &Common) -> Result<Digest> {
+    let mut digester =
+        if args.fields.is_empty() { Digester::new(DEFAULT_FIELDS)? } else { Digester::new(&args.fields)? };
+    let mut replay = Replay::new(open::capture(file, common)?, Digester::replay_options());
+    let mut progress = Progress::new(false);
+    let mut blocks = 0u64;
+    loop {
+        if blocks.is_multiple_of(4096) {
+            progress.update(replay.capture());
+        }
+        blocks += 1;
+        match replay.next()? {
+            Some(Played::Event(step)) => digester.step(&step),
+            Some(Played::Nothing) => {}
+            None => break,
+        }
     }
-    if args.update {
-        std::fs::write(path, &found).with_context(|| path.display().to_string())?;
-        let what = if wanted.is_some() { "updated" } else { "written" };
-        writeln!(out, "{name}: {} {what}", printable(&path.display().to_string()))?;
-        return Ok(Outcome::Yes);
-    }
-    writeln!(out, "{name}: not as expected in {}", printable(&path.display().to_string()))?;
-    for line in &differences {
-        writeln!(out, "  {}", printable(line))?;
-    }
-    Ok(Outcome::No)
+    progress.finish();
+    open::report_damage(replay.capture());
+    open::report_upgrade(replay.capture().name(), replay.upgrade_notes());
+    open::report_state(replay.capture().name(), &replay.engine().counters());
+    Ok(digester.finish(replay.engine(), replay.capture().damages().count))
 }

@@ -19,17 +19,9 @@ pub(crate) struct Out {
     /// Numbers of strings and fd tables by their address. Never iterated: bytes do not depend on it.
     texts: HashMap<usize, u64>,
     tables: HashMap<usize, u64>,
-    /// Strings and tables are written each time, so that bytes depend on what is there only, not on
-    /// who shares it.
-    by_value: bool,
 }
 
 impl Out {
-    /// Writes what is there, not who shares it: to be hashed, not to be read.
-    pub fn by_value() -> Self {
-        Out { by_value: true, ..Out::default() }
-    }
-
     pub fn u64(&mut self, mut n: u64) {
         while n >= 0x80 {
             self.bytes.push(n.to_le_bytes()[0] | 0x80);
@@ -78,9 +70,7 @@ impl Out {
     }
 
     pub fn text(&mut self, text: &Text) {
-        if self.by_value {
-            self.slice(text);
-        } else if text.is_empty() {
+        if text.is_empty() {
             self.u64(0);
         } else {
             let known = self.texts.len() as u64;
@@ -100,9 +90,6 @@ impl Out {
         if table.is_empty() {
             self.u64(0);
             return false;
-        }
-        if self.by_value {
-            return true;
         }
         let known = self.tables.len() as u64;
         if let Some(n) = self.tables.get(&Arc::as_ptr(table).addr()) {

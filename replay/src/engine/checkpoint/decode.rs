@@ -2,19 +2,19 @@
 
 use super::super::container_json::{self, Container};
 use super::super::containers::Containers;
-use super::super::family::{RING, RecentExits};
+use super::super::family::{FamilyWork, RING, RecentExits};
 use super::super::fd::FdKind;
-use super::super::lists::kind_of;
+use super::super::lists::{Listed, kind_of};
 use super::super::pool::Pool;
 use super::super::table::{Enter, FD_COST, FdTable, Group as ThreadGroup, NONE, Slot, THREAD_COST, Table};
-use super::super::users::{self, Group, Interfaces, Listed, MAX_INTERFACES, User, Users};
+use super::super::users::{self, Group, Interfaces, MAX_INTERFACES, User, Users};
 use super::super::{Engine, Fd, Socket, Thread, bind};
 use super::CheckpointError;
 use super::code::In;
 use scapkit_format::MachineInfo;
 use scapkit_format::lists::fds::FdType;
 use scapkit_format::lists::interfaces::Address;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use zerocopy::FromBytes;
 
@@ -41,8 +41,10 @@ impl Engine {
     pub(crate) fn decode(&self, input: &mut In<'_>) -> Result<Engine> {
         let events = input.u64()?;
         let initial_state = option(input, In::u64)?;
-        let (effort, orphans_left) = (input.u64()?, input.u64()?);
-        let listed = listed(input, self.limits.max_threads)?;
+        let family_work = FamilyWork { done: input.u64()?, refused: input.u64()? };
+        let lists_open = input.bool()?;
+        let listed = listed(input)?;
+        let switches = switches(input)?;
         let dying = option(input, In::i64)?;
         let closing = option(input, pair)?;
         let undated_exit = option(input, pair)?;
@@ -72,31 +74,45 @@ impl Engine {
             machine,
             events,
             initial_state,
+            lists_open,
             listed,
             dying,
             closing,
             undated_exit,
             recent_exits,
-            effort,
-            orphans_left,
+            switches,
+            family_work,
             scratch: Vec::new(),
             scratch2: Vec::new(),
         })
     }
 }
 
-fn listed(input: &mut In<'_>, max: usize) -> Result<BTreeSet<i64>> {
-    let (count, mut last) = (input.usize()?, None);
-    if count > max {
+fn listed(input: &mut In<'_>) -> Result<Listed> {
+    let mut listed = Listed::default();
+    let tids = input.usize()?;
+    if tids > Listed::MAX {
         return Err(CheckpointError::Memory);
     }
-    let mut listed = BTreeSet::new();
-    for _ in 0..count {
-        let tid = input.key(last)?;
-        last = Some(tid);
-        listed.insert(tid);
+    for _ in 0..tids {
+        listed.tids.push(input.i64()?);
+    }
+    for _ in 0..input.usize()? {
+        if !listed.ports.insert(input.u16()?) {
+            return invalid("port");
+        }
     }
     Ok(listed)
+}
+
+fn switches(input: &mut In<'_>) -> Result<BTreeMap<u16, u64>> {
+    let mut switches = BTreeMap::new();
+    for _ in 0..input.usize()? {
+        if switches.insert(input.u16()?, input.u64()?).is_some() {
+            return invalid("processor");
+        }
+    }
+    Ok(switches)
 }
 
 fn interfaces(input: &mut In<'_>) -> Result<Interfaces> {
@@ -113,7 +129,7 @@ fn interfaces(input: &mut In<'_>) -> Result<Interfaces> {
         };
         let linkspeed = option(input, In::u64)?;
         let name = input.slice()?;
-        listed.push(Listed { address, linkspeed, name: users::cut(name).into() });
+        listed.push(users::Listed { address, linkspeed, name: users::cut(name).into() });
     }
     Ok(Interfaces::of(listed))
 }
@@ -244,6 +260,9 @@ fn read_thread(input: &mut In<'_>, tid: i64, pool: &mut Pool) -> Result<Thread> 
         pidns_init_start_ts: input.u64()?,
         clone_ts: input.u64()?,
         lastexec_ts: input.u64()?,
+        exec_ns: input.u64()?,
+        cpu_user: input.u64()?,
+        cpu_system: input.u64()?,
         exe_writable: input.bool()?,
         exe_upper_layer: input.bool()?,
         exe_lower_layer: input.bool()?,

@@ -4,9 +4,10 @@
 use super::super::containers::Containers;
 use super::super::container_json::Container;
 use super::super::export::fd_type;
-use super::super::family::RecentExits;
+use super::super::family::{FamilyWork, RecentExits};
+use super::super::lists::Listed;
 use super::super::table::{Enter, FdTable, Group as ThreadGroup, NONE, Slot, Table};
-use super::super::users::{Group, Interfaces, Listed, User, Users};
+use super::super::users::{self, Group, Interfaces, User, Users};
 use super::super::{Engine, Fd, Socket, Text, Thread};
 use super::code::Out;
 use scapkit_format::lists::interfaces::Address;
@@ -26,25 +27,32 @@ impl Engine {
             machine,
             events,
             initial_state,
+            lists_open,
             listed,
             dying,
             closing,
             undated_exit,
             recent_exits,
-            effort,
-            orphans_left,
+            switches,
+            family_work,
             scratch: _,
             scratch2: _,
         } = self;
         out.u64(*events);
         option(out, *initial_state, Out::u64);
-        out.u64(*effort);
-        out.u64(*orphans_left);
-        out.usize(listed.len());
-        let mut last = None;
-        for tid in listed {
-            out.key(*tid, last);
-            last = Some(*tid);
+        let FamilyWork { done, refused } = family_work;
+        out.u64(*done);
+        out.u64(*refused);
+        out.bool(*lists_open);
+        let Listed { tids, ports } = listed;
+        out.usize(tids.len());
+        tids.iter().for_each(|tid| out.i64(*tid));
+        out.usize(ports.len());
+        ports.iter().for_each(|port| out.u16(*port));
+        out.usize(switches.len());
+        for (cpu, ts) in switches {
+            out.u16(*cpu);
+            out.u64(*ts);
         }
         option(out, *dying, Out::i64);
         option(out, *closing, pair);
@@ -59,33 +67,6 @@ impl Engine {
         out.u64(table.pool.refused);
         out.usize(table.pool.recent().count());
         table.pool.recent().for_each(|text| out.text(text));
-    }
-
-    /// What can be seen of the state, hashed: threads with their fds, users, groups, containers,
-    /// interfaces, the machine. How the engine keeps it does not matter.
-    pub fn hash(&self) -> [u8; 32] {
-        let mut out = Out::by_value();
-        option(&mut out, self.machine.as_ref(), |out, m| out.bytes.extend_from_slice(m.as_bytes()));
-        put_interfaces(&mut out, &self.interfaces);
-        put_users(&mut out, &self.users);
-        for container in self.containers() {
-            put_container(&mut out, container);
-        }
-        let mut hasher = blake3::Hasher::new();
-        for (tid, slot) in self.table.slots_by_tid() {
-            let Some(s) = self.table.get(slot) else { continue };
-            out.i64(tid);
-            put_thread(&mut out, &s.thread);
-            out.u32(self.alive_threads(s.thread.pid));
-            if out.table(&s.fds) {
-                put_fds(&mut out, &s.fds);
-            }
-            // Not all of it in memory at once.
-            hasher.update(&out.bytes);
-            out.bytes.clear();
-        }
-        hasher.update(&out.bytes);
-        *hasher.finalize().as_bytes()
     }
 }
 
@@ -105,7 +86,7 @@ fn put_interfaces(out: &mut Out, interfaces: &Interfaces) {
     // Addresses for lookups are made of the listed ones.
     let Interfaces { all: _, listed } = interfaces;
     out.usize(listed.len());
-    for Listed { address, linkspeed, name } in listed {
+    for users::Listed { address, linkspeed, name } in listed {
         match address {
             Address::V4 { address, netmask, broadcast } => {
                 out.bytes.push(4);
@@ -267,6 +248,9 @@ fn put_thread(out: &mut Out, thread: &Thread) {
         pidns_init_start_ts,
         clone_ts,
         lastexec_ts,
+        exec_ns,
+        cpu_user,
+        cpu_system,
     } = thread;
     [pid, ptid, sid, vpgid, pgid, vtid, vpid, fdlimit].iter().for_each(|n| out.i64(**n));
     [comm, exe, exepath, args, env, cgroups, container_id, root, cwd].iter().for_each(|t| out.text(t));
@@ -275,7 +259,7 @@ fn put_thread(out: &mut Out, thread: &Thread) {
     [pfmajor, pfminor, cap_inheritable, cap_permitted, cap_effective].iter().for_each(|n| out.u64(**n));
     [exe_ino, exe_ino_ctime, exe_ino_mtime].iter().for_each(|n| out.u64(**n));
     [ctime_to_clone_ns, pidns_to_ctime_ns, pidns_init_start_ts].iter().for_each(|n| out.u64(**n));
-    [clone_ts, lastexec_ts].iter().for_each(|n| out.u64(**n));
+    [clone_ts, lastexec_ts, exec_ns, cpu_user, cpu_system].iter().for_each(|n| out.u64(**n));
     [exe_writable, exe_upper_layer, exe_lower_layer, exe_from_memfd].iter().for_each(|b| out.bool(**b));
 }
 

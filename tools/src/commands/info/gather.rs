@@ -100,8 +100,21 @@ pub struct State {
     pub processes: u64,
     pub threads: u64,
     pub fds: u64,
+    /// What the engine's limits kept out.
+    pub not_kept: NotKept,
     /// Processes by name.
     pub by_name: Vec<Count>,
+}
+
+/// What the state engine saw and did not keep, because no machine has so much.
+#[derive(Debug, Default, Serialize)]
+pub struct NotKept {
+    pub threads: u64,
+    pub fds: u64,
+    /// Requests for memory of all kinds, those for threads and fds included.
+    pub memory: u64,
+    /// Steps not made to find new parents for orphans.
+    pub family: u64,
 }
 
 /// Most threads told apart; a hostile capture may name billions.
@@ -250,10 +263,13 @@ fn state(engine: &Engine) -> State {
         // Threads of a process share one table; a table is counted where its process is.
         if thread.tid == thread.pid {
             state.processes += 1;
-            state.fds += engine.fds(thread.tid).count() as u64;
+            state.fds += engine.fd_count(thread.tid) as u64;
             *names.entry(String::from_utf8_lossy(&thread.comm).into_owned()).or_insert(0) += 1;
         }
     }
+    let c = engine.counters();
+    state.not_kept =
+        NotKept { threads: c.threads_refused, fds: c.fds_refused, memory: c.memory_refused, family: c.family_refused };
     state.by_name = sorted(names);
     state
 }
