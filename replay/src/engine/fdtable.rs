@@ -64,6 +64,11 @@ impl Table {
         if let Some(s) = self.get_mut(slot) {
             s.last_fd = number;
         }
+        if number < 0 {
+            // No lookup finds it.
+            self.pool.release_fd(fd);
+            return;
+        }
         let max = self.max_fds;
         if let Some((fds, pool)) = self.fds_mut(slot) {
             if let Some(entry) = fds.get_mut(&number) {
@@ -82,6 +87,10 @@ impl Table {
 
     /// Adds an fd to a thread's own table, whichever it uses.
     pub fn add_own_fd(&mut self, slot: u32, number: i64, fd: Fd) {
+        if number < 0 {
+            self.pool.release_fd(fd);
+            return;
+        }
         let max = self.max_fds;
         if let Some((fds, pool)) = self.own_fds_mut(slot) {
             if let Some(entry) = fds.get_mut(&number) {

@@ -50,7 +50,7 @@ pub(super) struct Listed {
 
 impl Listed {
     /// More are not remembered before duplicates are taken out; a table has fewer threads unless told otherwise.
-    const MAX: usize = 1 << 20;
+    pub const MAX: usize = 1 << 20;
 
     fn add(&mut self, tid: i64) {
         if self.tids.len() >= Self::MAX {

@@ -92,6 +92,7 @@ fn one(file: &Path, args: &Read, common: &Common, printer: &mut Printer) -> Resu
     progress.finish();
     printer.flush()?;
     open::report_damage(&capture);
+    open::report_checkpoints(capture.name(), player.checkpoint_notes());
     open::report_upgrade(capture.name(), player.upgrade_notes());
     open::report_state(capture.name(), &player.engine().counters());
     Ok(())
