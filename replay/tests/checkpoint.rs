@@ -30,6 +30,10 @@ fn format() -> Format {
             Takes::Time => format!("%{}[1700000000000000000]", f.name),
             Takes::Key => format!("%{}[a]", f.name),
             Takes::IndexOrKey => format!("%{0}[0] %{0}[1]", f.name),
+            Takes::IndexOrName => format!("%{0} %{0}[0] %{0}[a]", f.name),
+            Takes::Word => format!("%{}[a]", f.name),
+            Takes::Side => format!("%{0} %{0}.src %{0}.dst", f.name),
+            Takes::EventType => format!("%{}.open", f.name),
         })
         // Some are for filters only.
         .filter(|text| Format::compile(text).is_ok())
