@@ -75,7 +75,11 @@ fn cut(file: &Path, name: &str, out: &Path) {
         let Item::Block(block, content) = item else { continue };
         let (target, kind) = match content {
             Content::Event(e) => ("events", format!("{}-{}", block.block_type.name(), e.event_type)),
-            Content::Section(_) | Content::Machine(_) | Content::Checkpoint(_) | Content::Unknown | Content::Broken(_) => continue,
+            Content::Section(_)
+            | Content::Machine(_)
+            | Content::Checkpoint(_)
+            | Content::Unknown
+            | Content::Broken(_) => continue,
             _ => ("lists", format!("{}-{name}", block.block_type.name())),
         };
         let path = out.join(target).join(kind);

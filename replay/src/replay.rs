@@ -179,8 +179,8 @@ const MAX_ENTERS: usize = 1 << 18;
 
 mod resume;
 
-pub use resume::{Checkpoint, CheckpointNotes};
 pub(crate) use resume::nothing_around;
+pub use resume::{Checkpoint, CheckpointNotes};
 
 /// Turns blocks into steps; [`Replay`] without the reading, for those who need the blocks too.
 pub struct Player {

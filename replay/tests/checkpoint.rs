@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// Fields that tell of the events before: numbers, and times since other events.
 fn looks_back(name: &str) -> bool {
-    name == "evt.num" || name == "evt.count" || name.contains("reltime") || name.contains("deltatime")
+    matches!(name, "evt.num" | "evt.count" | "util.cnt") || name.contains("reltime") || name.contains("deltatime")
 }
 
 fn format() -> Format {
@@ -259,7 +259,10 @@ fn every_byte_changed() {
             let mut changed = export.clone();
             changed[i] ^= flip;
             let player = replay(&changed, options(View::Current), usize::MAX, None).player;
-            let padding = i >= at + HEAD + usize::try_from(u64::from_le_bytes(export[at + 24..at + 32].try_into().unwrap())).unwrap();
+            let padding = i
+                >= at
+                    + HEAD
+                    + usize::try_from(u64::from_le_bytes(export[at + 24..at + 32].try_into().unwrap())).unwrap();
             if !padding {
                 assert_eq!(player.checkpoint_notes().refused, 1, "byte {i} ^ {flip:#x}");
                 assert_eq!(player.checkpoint(), lists.checkpoint(), "byte {i} ^ {flip:#x}");

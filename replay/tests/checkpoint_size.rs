@@ -32,9 +32,9 @@ fn ten_thousand_processes() {
     let mut synth = Synth::new();
     synth.section();
     let text = |what: &str, tid: i64| format!("/usr/lib/{what}/{tid}/bin/program");
-    let texts: Vec<[String; 3]> =
-        (1..=10_000).map(|tid| ["exe", "args", "cwd"].map(|what| text(what, tid))).collect();
-    let threads: Vec<Thread<'_>> = (1..).zip(&texts)
+    let texts: Vec<[String; 3]> = (1..=10_000).map(|tid| ["exe", "args", "cwd"].map(|what| text(what, tid))).collect();
+    let threads: Vec<Thread<'_>> = (1..)
+        .zip(&texts)
         .map(|(tid, [exe, args, cwd])| Thread {
             tid,
             pid: tid,
@@ -55,7 +55,8 @@ fn ten_thousand_processes() {
     synth.threads(9, &threads);
     for tid in 1..=10_000i64 {
         let names: Vec<String> = (0..50).map(|fd| format!("/var/lib/program/{}/data-{fd}.db", tid % 1000)).collect();
-        let fds: Vec<Fd<'_>> = (0..).zip(&names)
+        let fds: Vec<Fd<'_>> = (0..)
+            .zip(&names)
             .map(|(fd, name)| Fd {
                 fd,
                 ino: 1_000_000 + fd as u64,

@@ -192,7 +192,10 @@ fn fd_numbers_at_the_limits() {
     let mut synth = scapkit_format::synth::Synth::new();
     synth.section().threads(9, &[world::init()]).fds(2, 1, &limits.map(listed));
     let w = World::of(&synth);
-    assert_eq!(w.engine.fds(1).map(|(n, _)| n).collect::<Vec<_>>(), [0, i64::from(i32::MAX), i64::from(u32::MAX), i64::MAX]);
+    assert_eq!(
+        w.engine.fds(1).map(|(n, _)| n).collect::<Vec<_>>(),
+        [0, i64::from(i32::MAX), i64::from(u32::MAX), i64::MAX]
+    );
 }
 
 /// Each is the parent of the other, or of itself.
@@ -219,7 +222,10 @@ fn exits_without_enters() {
     let mut w = World::new();
     for info in scapkit_format::schema::EVENTS.iter().filter(|i| !i.is_enter()) {
         for fill in [0u8, 1, 0x7F, 0xFF] {
-            let params = info.params.iter().fold(Params::new(), |all, p| all.bytes(&vec![fill; p.kind.fixed_size().unwrap_or(9)]));
+            let params = info
+                .params
+                .iter()
+                .fold(Params::new(), |all, p| all.bytes(&vec![fill; p.kind.fixed_size().unwrap_or(9)]));
             w.event(1, info.id, &params);
             w.event(1, info.id, &Params::new());
         }

@@ -42,7 +42,9 @@ fn others_read_what_is_cut() {
     if let Some(shared) = common::shared() {
         files.extend(["sample", "curl_google", "connect_localhost"].map(|n| shared.join(format!("captures/{n}.scap"))));
     }
-    let convert = |from: &Path, to: &Path| run(Command::new(SCAPKIT).arg("convert").args([from, to]).args(["--compress", "none"])).expect(0);
+    let convert = |from: &Path, to: &Path| {
+        run(Command::new(SCAPKIT).arg("convert").args([from, to]).args(["--compress", "none"])).expect(0)
+    };
     for file in files {
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
         let whole = at.join(&name);
@@ -56,14 +58,15 @@ fn others_read_what_is_cut() {
         std::fs::write(&half, cut_capture(&bytes, all - rest)).unwrap();
         run(Command::new(SCAPKIT).arg("verify").arg(&half)).expect(0);
         if have("tshark") {
-            let ran = run(Command::new("tshark").arg("-r").arg(&half).args(["-T", "fields", "-e", "frame.number"])).expect(0);
+            let ran =
+                run(Command::new("tshark").arg("-r").arg(&half).args(["-T", "fields", "-e", "frame.number"])).expect(0);
             assert_eq!(ran.out().lines().count(), rest, "{name}: {}", ran.err());
             assert!(!ran.err().contains("cut short"), "{name}: {}", ran.err());
         }
         if have("sysdig") {
             // A number after which lines begin: names may hold line feeds.
             let lines = |file: &Path| {
-                let format = "*\u{1e}%evt.rawtime %evt.cpu %thread.tid %proc.pid %proc.name %proc.exe %proc.cwd %evt.dir %evt.type %evt.args %fd.name";
+                let format = "*\u{1e}%evt.rawtime %evt.cpu %thread.tid %proc.pid %proc.name %proc.exe %evt.dir %evt.type %evt.args %fd.name";
                 let ran = run(Command::new("sysdig").arg("-D").arg("-r").arg(file).args(["-p", format])).expect(0);
                 ran.out().split('\u{1e}').skip(1).map(str::to_owned).collect::<Vec<_>>()
             };

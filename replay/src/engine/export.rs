@@ -132,15 +132,7 @@ fn listed_fd(number: i64, fd: &Fd) -> ListedFd<'_> {
         (FdKind::Ipv6Server, Socket::Ipv6Server { ip, port, l4 }) => FdInfo::Ipv6Server { ip, port, l4 },
         (FdKind::Unix, Socket::Unix { source, destination }) => FdInfo::Unix { source, destination, name },
         // Type 0 is never written, and a socket of which something else is known is not one for lists.
-        (
-            FdKind::Unknown
-            | FdKind::Ipv4
-            | FdKind::Ipv6
-            | FdKind::Ipv4Server
-            | FdKind::Ipv6Server
-            | FdKind::Unix,
-            _,
-        ) => {
+        (FdKind::Unknown | FdKind::Ipv4 | FdKind::Ipv6 | FdKind::Ipv4Server | FdKind::Ipv6Server | FdKind::Unix, _) => {
             kind = FdType::UNSUPPORTED;
             FdInfo::Name(name)
         }

@@ -56,13 +56,7 @@ pub(super) struct Resuming {
 
 impl Default for Resuming {
     fn default() -> Self {
-        Resuming {
-            at_start: true,
-            parts: Parts::default(),
-            told: 0,
-            initial: true,
-            notes: CheckpointNotes::default(),
-        }
+        Resuming { at_start: true, parts: Parts::default(), told: 0, initial: true, notes: CheckpointNotes::default() }
     }
 }
 
