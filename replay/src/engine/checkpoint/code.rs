@@ -74,13 +74,13 @@ impl Out {
             self.u64(0);
         } else {
             let known = self.texts.len() as u64;
-            match self.texts.get(&Arc::as_ptr(text).cast::<u8>().addr()) {
-                Some(n) => self.u64(*n),
-                None => {
-                    self.texts.insert(Arc::as_ptr(text).cast::<u8>().addr(), known.saturating_add(2));
-                    self.u64(1);
-                    self.slice(text);
-                }
+            let address = Arc::as_ptr(text).cast::<u8>().addr();
+            if let Some(n) = self.texts.get(&address) {
+                self.u64(*n);
+            } else {
+                self.texts.insert(address, known.saturating_add(2));
+                self.u64(1);
+                self.slice(text);
             }
         }
     }
@@ -237,6 +237,7 @@ fn known<T: Clone>(list: &[T], n: u64) -> Option<T> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    #![allow(clippy::needless_for_each)]
     use super::*;
 
     #[test]

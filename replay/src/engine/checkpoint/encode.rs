@@ -1,6 +1,8 @@
 //! What the engine knows, written. Every structure is taken apart in full: a new field does not
 //! compile until something is done about it here.
 
+#![allow(clippy::needless_for_each)] // one line per row of fields
+
 use super::super::container_json::Container;
 use super::super::containers::Containers;
 use super::super::export::fd_type;
