@@ -43,7 +43,7 @@ fn main() {
         std::process::exit(2);
     };
     let out = Path::new(&out);
-    for target in ["blocks", "events", "lists", "containers", "verify", "pipeline", "filter"] {
+    for target in ["blocks", "events", "lists", "containers", "verify", "pipeline", "filter", "checkpoint"] {
         std::fs::create_dir_all(out.join(target)).unwrap();
     }
     for (n, text) in FILTERS.iter().enumerate() {

@@ -204,6 +204,26 @@ pub fn scan(bytes: &[u8], limits: &Limits, eof: bool) -> Scan {
     wrong_trailer(bytes, kind, total, u32::from_le_bytes(*trailer), limits, eof)
 }
 
+/// Length of the block at the start of `bytes` when it is all there, rightly framed, and an event of one of
+/// the two types that nearly all blocks have; and whether that type has flags. `None` says nothing:
+/// [`scan`] then tells.
+#[inline]
+pub(crate) fn common_event(bytes: &[u8], limits: &Limits) -> Option<(usize, bool)> {
+    let (header, _) = BlockHeader::ref_from_prefix(bytes).ok()?;
+    let (kind, total) = (BlockType(header.block_type.get()), header.block_total_length.get());
+    let flagged = kind == BlockType::EVF_V2;
+    if !flagged && kind != BlockType::EV_V2 {
+        return None;
+    }
+    let len = total as usize;
+    let trailer = bytes.get(len.checked_sub(4)?..len)?.first_chunk()?;
+    let well = total >= MIN_BLOCK
+        && total.is_multiple_of(4)
+        && total <= limits.max_block
+        && u32::from_le_bytes(*trailer) == total;
+    well.then_some((len, flagged))
+}
+
 #[cold]
 fn bad_length(block_type: u32, found: u32, limits: &Limits) -> Scan {
     if found < MIN_BLOCK || !found.is_multiple_of(4) {

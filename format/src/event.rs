@@ -47,7 +47,13 @@ impl<'a> Event<'a> {
         let BlockClass::Event { v2, flagged, .. } = block.block_type.class() else {
             return Err(misfit(0, "block type of an event", 0x216, u64::from(block.block_type.0)));
         };
-        let mut body = Cursor::new(block.body());
+        Self::parse_body(block.body(), v2, flagged)
+    }
+
+    /// The event of an event block's body.
+    #[inline]
+    pub(crate) fn parse_body(body: &'a [u8], v2: bool, flagged: bool) -> Result<Self, DamageKind> {
+        let mut body = Cursor::new(body);
         let short = |c: &Cursor<'_>| misfit(0, "bytes of the event header", 28, c.remaining() as u64);
         let cpu = body.u16().ok_or_else(|| short(&body))?;
         let flags = if flagged { body.u32().ok_or_else(|| short(&body))? } else { 0 };
@@ -222,7 +228,15 @@ impl<'a> Event<'a> {
     /// Bytes of parameter `index`: `None` when not stored, empty when stored without a value.
     #[inline]
     pub fn param(&self, index: usize) -> Option<&'a [u8]> {
-        self.params().nth(index)
+        if self.wide {
+            return self.params().nth(index);
+        }
+        // One addition per parameter before it: most questions about events come here.
+        let (lens, _) = self.lens.as_chunks::<2>();
+        let len = usize::from(u16::from_le_bytes(*lens.get(index)?));
+        let before = lens.get(..index)?;
+        let start = before.iter().fold(0usize, |sum, w| sum.saturating_add(usize::from(u16::from_le_bytes(*w))));
+        self.data.get(start..)?.get(..len)
     }
 
     /// The stored lengths, as they stand in the file.

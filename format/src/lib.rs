@@ -36,7 +36,7 @@ pub use error::{ContainerDamage, Damage, DamageKind, Error, Result};
 pub use event::{Event, EventHead, STATE_ONLY};
 pub use limits::Limits;
 pub use raw::MachineInfo;
-pub use reader::{Blocks, Capture, Damages, Item, Piece};
+pub use reader::{Blocks, Capture, CommonEvent, Damages, Item, Piece};
 pub use value::Value;
 
 /// How the bytes of a capture file are stored.

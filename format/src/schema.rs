@@ -57,6 +57,57 @@ pub enum ParamType {
 }
 
 impl ParamType {
+    /// Its name in lists of events, as sysdig prints them.
+    pub fn name(self) -> &'static str {
+        use ParamType as P;
+        match self {
+            P::Int8 => "INT8",
+            P::Int16 => "INT16",
+            P::Int32 => "INT32",
+            P::Int64 => "INT64",
+            P::Uint8 => "UINT8",
+            P::Uint16 => "UINT16",
+            P::Uint32 => "UINT32",
+            P::Uint64 => "UINT64",
+            P::CharBuf => "CHARBUF",
+            P::ByteBuf => "BYTEBUF",
+            P::Errno => "ERRNO",
+            P::SockAddr => "SOCKADDR",
+            P::SockTuple => "SOCKTUPLE",
+            P::Fd => "FD",
+            P::Pid => "PID",
+            P::FdList => "FDLIST",
+            P::FsPath => "FSPATH",
+            P::SyscallId => "SYSCALLID",
+            P::SigType => "SIGTYPE",
+            P::RelTime => "RELTIME",
+            P::AbsTime => "ABSTIME",
+            P::Port => "PORT",
+            P::L4Proto => "L4PROTO",
+            P::SockFamily => "SOCKFAMILY",
+            P::Bool => "BOOL",
+            P::Ipv4Addr => "IPV4ADDR",
+            P::Dyn => "DYNAMIC",
+            P::Flags8 => "FLAGS8",
+            P::Flags16 => "FLAGS16",
+            P::Flags32 => "FLAGS32",
+            P::Uid => "UID",
+            P::Gid => "GID",
+            P::Double => "DOUBLE",
+            P::SigSet => "SIGSET",
+            P::CharBufArray => "CHARBUFARRAY",
+            P::CharBufPairArray => "CHARBUF_PAIR_ARRAY",
+            P::Ipv6Addr => "IPV6ADDR",
+            P::Mode => "MODE",
+            P::FsRelPath => "FSRELPATH",
+            P::EnumFlags8 => "ENUMFLAGS8",
+            P::EnumFlags16 => "ENUMFLAGS16",
+            P::EnumFlags32 => "ENUMFLAGS32",
+            P::Fd32 => "FD32",
+            P::Pid32 => "PID32",
+        }
+    }
+
     /// Bytes of a value that is present; `None` for types of variable length.
     pub fn fixed_size(self) -> Option<usize> {
         use ParamType as P;

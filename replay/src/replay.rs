@@ -6,8 +6,9 @@
 
 use crate::context::{Context, TextOptions};
 use crate::engine::{Bound, Engine, EngineLimits};
+use crate::interest::Interest;
 use crate::suppress::Suppression;
-use crate::upgrade::{UpgradeNotes, Upgraded, Upgrader};
+use crate::upgrade::{self, UpgradeNotes, Upgraded, Upgrader};
 use scapkit_format::schema::{EventInfo, id};
 use scapkit_format::{Capture, Content, Event, Item, Result};
 use std::collections::BTreeMap;
@@ -45,6 +46,8 @@ pub struct ReplayOptions {
     /// Names of programs (`proc.name`). The events of their threads, and of all that these start, are neither
     /// shown nor numbered, and change no state.
     pub suppress: Vec<String>,
+    /// Events that are wanted; the others give [`Played::Nothing`]. State and numbers are the same.
+    pub interest: Interest,
 }
 
 /// A capture being replayed.
@@ -71,7 +74,8 @@ pub struct Replay {
 pub enum Played<'a> {
     /// An event of the view.
     Event(Step<'a>),
-    /// A list, damaged bytes, or an event that the view does not have; the state is up to date.
+    /// A list, damaged bytes, or events that the view does not have or that are of no interest; the state is
+    /// up to date.
     Nothing,
 }
 
@@ -146,6 +150,11 @@ impl Replay {
         self.player.checkpoint_notes()
     }
 
+    /// What plays the blocks.
+    pub fn player(&self) -> &Player {
+        &self.player
+    }
+
     /// See [`Player::export`].
     ///
     /// # Errors
@@ -159,13 +168,22 @@ impl Replay {
         self.player.upgrader.notes()
     }
 
-    /// Plays one block; `None` at the end.
+    /// Plays one block, or some that are of no interest; `None` at the end.
     ///
     /// # Errors
     /// As [`Capture::next`].
     #[allow(clippy::should_implement_trait)] // steps borrow the reader's buffer
     #[inline]
     pub fn next(&mut self) -> Result<Option<Played<'_>>> {
+        if self.player.passes && self.pass_some() == PASS_AT_ONCE {
+            return Ok(Some(Played::Nothing));
+        }
+        if let Some(found) = self.capture.common_event_ahead() {
+            return Ok(Some(match self.capture.common_event(&found)? {
+                Some(event) => self.player.event(&event),
+                None => Played::Nothing,
+            }));
+        }
         Ok(match self.capture.next()? {
             None => None,
             Some(Item::Skipped { .. }) => Some(Played::Nothing),
@@ -174,6 +192,23 @@ impl Replay {
     }
 }
 
+impl Replay {
+    /// Plays events of no interest, as long as they come and the short way will do; says how many.
+    fn pass_some(&mut self) -> u32 {
+        let mut passed = 0;
+        while passed < PASS_AT_ONCE {
+            match self.capture.event_ahead() {
+                Some((event, len)) if self.player.pass(&event) => self.capture.pass_event(len),
+                _ => break,
+            }
+            passed = passed.saturating_add(1);
+        }
+        passed
+    }
+}
+
+/// Events of no interest played at once: the caller wants to show how far it has come.
+const PASS_AT_ONCE: u32 = 4096;
 /// Most threads whose call is remembered to have begun.
 const MAX_ENTERS: usize = 1 << 18;
 
@@ -186,31 +221,40 @@ pub use resume::{Checkpoint, CheckpointNotes};
 pub struct Player {
     upgrader: Upgrader,
     engine: Engine,
-    options: ReplayOptions,
     suppression: Option<Box<Suppression>>,
+    shown: Shown,
+    /// Not all events are of interest, and those that are not can be played the short way.
+    passes: bool,
+    limits: EngineLimits,
+    /// Time of the last event.
+    last_ts: u64,
+    resuming: resume::Resuming,
+}
+
+/// Which events are shown, and how they are numbered.
+struct Shown {
+    view: View,
+    interest: Interest,
+    latency: bool,
     number: u64,
     first_ts: u64,
     /// Only initial-state events came so far in this section.
     initial: bool,
     /// Enter type and time by thread.
     enters: BTreeMap<i64, (u16, u64)>,
-    /// Time of the last event.
-    last_ts: u64,
-    resuming: resume::Resuming,
 }
 
 impl Player {
     /// A player at the start of a capture.
     pub fn new(options: ReplayOptions) -> Self {
+        let ReplayOptions { view, limits, latency, suppress, interest } = options;
         Player {
             upgrader: Upgrader::default(),
-            engine: Engine::new(&options.limits),
-            suppression: Suppression::new(&options.suppress),
-            options,
-            number: 0,
-            first_ts: 0,
-            initial: true,
-            enters: BTreeMap::new(),
+            engine: Engine::new(&limits),
+            suppression: Suppression::new(&suppress),
+            passes: !interest.is_all() && suppress.is_empty() && !latency,
+            shown: Shown { view, interest, latency, number: 0, first_ts: 0, initial: true, enters: BTreeMap::new() },
+            limits,
             last_ts: 0,
             resuming: resume::Resuming::default(),
         }
@@ -243,8 +287,8 @@ impl Player {
             other => {
                 if let Content::Section(_) = other {
                     self.upgrader.clear();
-                    self.enters.clear();
-                    self.initial = true;
+                    self.shown.enters.clear();
+                    self.shown.initial = true;
                     self.start_section();
                 }
                 match (&mut self.suppression, other) {
@@ -258,12 +302,41 @@ impl Player {
         }
     }
 
+    /// Plays an event if it is of no interest and needs no upgrade; says whether it did.
+    #[inline]
+    fn pass(&mut self, event: &Event<'_>) -> bool {
+        if self.shown.interest.has(event) || self.resuming.at_start || !upgrade::is_current(event) {
+            return false;
+        }
+        self.last_ts = event.ts;
+        self.engine.apply(event);
+        self.shown.count(event);
+        if self.shown.first_ts == 0
+            && let Some(info) = self.shown.info(event)
+        {
+            self.shown.begin(event, info);
+        }
+        true
+    }
+
     #[inline]
     fn event<'a>(&'a mut self, recorded: &Event<'a>) -> Played<'a> {
         if self.resuming.at_start && self.is_told_already(recorded) {
             return self.told_already(recorded);
         }
         self.last_ts = recorded.ts;
+        if !upgrade::is_current(recorded) || self.suppression.is_some() {
+            return self.any_event(recorded);
+        }
+        let bound = self.engine.apply(recorded);
+        match self.shown.info(recorded) {
+            Some(info) => self.shown.step(*recorded, recorded, info, bound, &self.engine),
+            None => Played::Nothing,
+        }
+    }
+
+    /// An event that may have to be upgraded or held back.
+    fn any_event<'a>(&'a mut self, recorded: &Event<'a>) -> Played<'a> {
         let Some(current) = recorded.info() else {
             // Newer than this program. Counted among the upgrade notes.
             let _ = self.upgrader.apply(recorded);
@@ -276,7 +349,7 @@ impl Player {
                 Upgraded::Dropped => recorded,
             };
             if suppression.hides(event) {
-                self.initial = false;
+                self.shown.initial = false;
                 return Played::Nothing;
             }
         }
@@ -284,31 +357,69 @@ impl Player {
             Upgraded::Event(event) => self.engine.apply(event),
             Upgraded::Dropped => self.engine.observe(recorded),
         };
-        let (event, info) = match (self.options.view, upgraded) {
+        let (event, info) = match (self.shown.view, upgraded) {
             (View::Recorded, _) => (*recorded, recorded.recorded_info().unwrap_or(current)),
             (View::Current, Upgraded::Event(event)) => (event, event.info().unwrap_or(current)),
             (View::Current, Upgraded::Dropped) => {
                 // The phase of the initial state ends at the first event that is none.
-                self.initial = false;
+                self.shown.initial = false;
                 return Played::Nothing;
             }
         };
+        self.shown.step(event, recorded, info, bound, &self.engine)
+    }
+}
+
+impl Shown {
+    /// How the view describes an event of the current schema.
+    #[inline]
+    fn info(&self, event: &Event<'_>) -> Option<&'static EventInfo> {
+        match self.view {
+            View::Recorded => event.recorded_info(),
+            View::Current => event.info(),
+        }
+    }
+
+    /// Gives an event of the view its number.
+    #[inline]
+    fn count(&mut self, event: &Event<'_>) {
         self.initial = self.initial && is_initial_state(event.event_type);
         // libs counts the initial state, sysdig 0.29.3 did not.
-        if !(self.initial && self.options.view == View::Recorded) {
+        if !(self.initial && self.view == View::Recorded) {
             self.number = self.number.saturating_add(1);
         }
-        let about_capture = info.category.is_meta() || info.category.is_internal();
-        if self.first_ts == 0 && !about_capture {
+    }
+
+    /// Time starts at the first event that is not about the capture itself.
+    #[inline]
+    fn begin(&mut self, event: &Event<'_>, info: &EventInfo) {
+        if self.first_ts == 0 && !is_about_capture(info) {
             self.first_ts = event.ts;
         }
-        let folded = self.options.view == View::Current && is_read_at_enter(event.event_type);
+    }
+
+    /// Shows an event of the view, if it is of interest.
+    #[inline]
+    fn step<'a>(
+        &mut self,
+        event: Event<'a>,
+        recorded: &Event<'_>,
+        info: &'static EventInfo,
+        bound: Bound,
+        engine: &'a Engine,
+    ) -> Played<'a> {
+        self.count(&event);
+        self.begin(&event, info);
+        let enter_ts = if self.latency { latency(&mut self.enters, recorded) } else { None };
+        if !self.interest.has(&event) {
+            return Played::Nothing;
+        }
+        let folded = self.view == View::Current && is_read_at_enter(event.event_type);
         let visibility = match () {
             () if self.initial || event.is_state_only() || folded => Visibility::Hidden,
-            () if about_capture => Visibility::Internal,
+            () if is_about_capture(info) => Visibility::Internal,
             () => Visibility::Shown,
         };
-        let enter_ts = if self.options.latency { latency(&mut self.enters, recorded) } else { None };
         Played::Event(Step {
             event,
             info,
@@ -317,9 +428,13 @@ impl Player {
             visibility,
             enter_ts,
             first_ts: self.first_ts,
-            engine: &self.engine,
+            engine,
         })
     }
+}
+
+fn is_about_capture(info: &EventInfo) -> bool {
+    info.category.is_meta() || info.category.is_internal()
 }
 
 /// When the call that `event` ends began, remembering the calls that begin.

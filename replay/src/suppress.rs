@@ -52,9 +52,13 @@ impl Suppression {
         }
     }
 
-    /// Appends the threads; the names are the reader's.
+    /// Appends names and threads.
     pub fn encode(&self, out: &mut Out) {
-        let Suppression { names: _, tids, listed, events: _ } = self;
+        let Suppression { names, tids, listed, events: _ } = self;
+        out.usize(names.len());
+        for name in names {
+            out.slice(name);
+        }
         out.usize(tids.len());
         let mut last = None;
         for tid in tids {
@@ -70,8 +74,11 @@ impl Suppression {
 
     /// Reads what [`Suppression::encode`] wrote.
     pub fn decode(input: &mut In<'_>) -> Result<Suppression, CheckpointError> {
-        let (tids, mut last) = (input.usize()?, None);
         let mut read = Suppression { names: BTreeSet::new(), tids: BTreeSet::new(), listed: Vec::new(), events: 0 };
+        for _ in 0..input.usize()? {
+            read.names.insert(input.slice()?.to_vec());
+        }
+        let (tids, mut last) = (input.usize()?, None);
         if tids > MAX_THREADS {
             return Err(CheckpointError::Memory);
         }
@@ -90,10 +97,14 @@ impl Suppression {
         Ok(read)
     }
 
-    /// Takes over the threads of another.
-    pub fn take_threads(&mut self, other: Suppression) {
-        self.tids = other.tids;
-        self.listed = other.listed;
+    /// Takes over the threads of another, if it follows the same programs.
+    pub fn take_threads(&mut self, other: Suppression) -> bool {
+        let same = self.names == other.names;
+        if same {
+            self.tids = other.tids;
+            self.listed = other.listed;
+        }
+        same
     }
 
     fn add(&mut self, tid: i64) {

@@ -8,6 +8,7 @@ use crate::engine::checkpoint::{CheckpointError, In, Out};
 use scapkit_format::schema::{self, Action, Conversion, EventInfo, Instruction, ParamType};
 use scapkit_format::{Event, EventHead};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// Most rule applications per event (appendix A.1; the longest real chain is 17).
 const MAX_ROUNDS: u32 = 50;
@@ -203,6 +204,35 @@ enum Round {
     NoRule,
 }
 
+/// With how many parameters an event of a type is of the current schema.
+#[derive(Debug, Clone, Copy)]
+enum Current {
+    Never,
+    Always,
+    With(u32),
+}
+
+/// Whether [`Upgrader::apply`] delivers an event as it is. Most are, in captures of today.
+#[inline]
+pub(crate) fn is_current(event: &Event<'_>) -> bool {
+    static TYPES: LazyLock<Vec<Current>> = LazyLock::new(|| schema::EVENTS.iter().map(current).collect());
+    match TYPES.get(usize::from(event.event_type)) {
+        Some(Current::With(nparams)) => *nparams == event.nparams,
+        Some(Current::Always) => true,
+        Some(Current::Never) | None => false,
+    }
+}
+
+fn current(info: &EventInfo) -> Current {
+    let delivers = |n| matches!(gate(info, n), Gate::Deliver);
+    let known = info.params.len();
+    match (delivers(known), delivers(usize::MAX)) {
+        (true, true) => Current::Always,
+        (true, false) => u32::try_from(known).map_or(Current::Never, Current::With),
+        (false, _) => Current::Never,
+    }
+}
+
 fn gate(info: &EventInfo, nparams: usize) -> Gate {
     let (flags, known) = (info.flags, info.params.len());
     if flags.is_unused() {
@@ -241,6 +271,9 @@ impl Upgrader {
     /// The event in the current schema. Current events pass without being copied.
     #[inline]
     pub fn apply<'a>(&'a mut self, event: &Event<'a>) -> Upgraded<'a> {
+        if is_current(event) {
+            return Upgraded::Event(*event);
+        }
         let Some(info) = event.info() else {
             self.notes.add(UpgradeNoteKind::UnknownType, event);
             return Upgraded::Dropped;

@@ -1,30 +1,14 @@
 //! Whatever the events say: no panic, and no more memory than allowed.
 #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
-mod draws;
 mod world;
 
-use draws::{Draw, draws, event};
 use proptest::prelude::*;
 use scapkit_format::schema::id;
 use scapkit_format::synth::Params;
-use scapkit_format::{Event, EventHead};
 use scapkit_replay::engine::{Engine, EngineLimits};
-use world::{World, parts};
-
-fn run(engine: &mut Engine, draws: &[Draw]) {
-    let mut ts = 0u64;
-    for draw in draws {
-        let (_, tid, step, ..) = draw;
-        ts = ts.wrapping_add(*step);
-        let (info, params) = event(draw);
-        let (lens, data, wide) = parts(info.id, &params);
-        let head = EventHead { ts, tid: *tid, event_type: info.id, ..EventHead::default() };
-        let event = Event::from_parts(head, wide, &lens, &data);
-        let bound = if step % 7 == 0 { engine.observe(&event) } else { engine.apply(&event) };
-        let _ = (engine.cwd(bound.tid), engine.main_thread(bound.tid), bound.fd.and_then(|fd| engine.fd(*tid, fd)));
-    }
-}
+use world::World;
+use world::draws::{draws, run};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
@@ -131,104 +115,4 @@ fn memory_is_given_back() {
     // What stays are the recently used strings, at most 4096 of up to 250 bytes.
     assert!(used[59] < used[29] + 100_000, "{} {}", used[29], used[59]);
     assert!(used[59] < 2_000_000, "{}", used[59]);
-}
-
-fn exit_params() -> Params {
-    Params::new().i64(0).i64(0).u8(0).u8(0).i64(0)
-}
-
-/// Far more than any of these tests takes, also on a busy machine; what takes the square of the input takes
-/// hours.
-const LONG: std::time::Duration = std::time::Duration::from_secs(100);
-
-#[test]
-fn a_million_threads_in_lists() {
-    let start = std::time::Instant::now();
-    let mut synth = scapkit_format::synth::Synth::new();
-    synth.section();
-    let thread = |tid| scapkit_format::lists::threads::Thread { tid, pid: tid, ptid: tid - 1, ..world::init() };
-    let threads: Vec<_> = (1..=1_000_000).map(thread).collect();
-    for some in threads.chunks(50_000) {
-        synth.threads(9, some);
-    }
-    let mut w = World::of(&synth);
-    w.tick();
-    let counters = w.engine.counters();
-    let threads = w.engine.threads().count() as u64;
-    assert!((50_000..=262_144).contains(&threads), "{threads}");
-    assert_eq!(counters.threads_refused, 1_000_000 - threads);
-    assert!(start.elapsed() < LONG);
-}
-
-/// Numbers at the limits, in every event that makes or takes an fd.
-#[test]
-fn fd_numbers_at_the_limits() {
-    let mut w = World::new();
-    let limits = [i64::MIN, i64::MIN + 1, -101, -100, -1, 0, i64::from(i32::MAX), i64::from(u32::MAX), i64::MAX];
-    for number in limits {
-        for info in &scapkit_format::schema::EVENTS {
-            let params = info.params.iter().fold(Params::new(), |all, p| match p.kind.fixed_size() {
-                Some(8) => all.i64(number),
-                Some(size) => all.bytes(&number.to_le_bytes()[..size.min(8)]),
-                None => all.bytes(b"/x\0"),
-            });
-            w.event(1, info.id, &params);
-            w.event(2, info.id, &params);
-        }
-        for event_type in [id::SYSCALL_OPEN_X, id::SYSCALL_DUP2_X, id::SYSCALL_PIPE_X, id::SOCKET_SOCKET_X] {
-            w.event(1, event_type, &Params::new().i64(number).i64(number).i64(number).u64(1).u32(1));
-        }
-    }
-    for tid in [1, 2] {
-        assert!(w.engine.fds(tid).all(|(number, _)| number >= 0));
-    }
-    let listed = |fd| scapkit_format::lists::fds::Fd {
-        fd,
-        ino: 0,
-        kind: scapkit_format::lists::fds::FdType::FILE,
-        info: scapkit_format::lists::fds::FdInfo::Name(b"/x"),
-        extra: &[],
-    };
-    let mut synth = scapkit_format::synth::Synth::new();
-    synth.section().threads(9, &[world::init()]).fds(2, 1, &limits.map(listed));
-    let w = World::of(&synth);
-    assert_eq!(
-        w.engine.fds(1).map(|(n, _)| n).collect::<Vec<_>>(),
-        [0, i64::from(i32::MAX), i64::from(u32::MAX), i64::MAX]
-    );
-}
-
-/// Each is the parent of the other, or of itself.
-#[test]
-fn families_in_circles() {
-    let thread = |tid, ptid| scapkit_format::lists::threads::Thread { tid, pid: tid, ptid, ..world::init() };
-    let ring: Vec<_> = (10..5010).map(|tid| thread(tid, if tid == 10 { 5009 } else { tid - 1 })).collect();
-    let mut synth = scapkit_format::synth::Synth::new();
-    synth.section().threads(9, &[thread(2, 3), thread(3, 2), thread(4, 4)]).threads(9, &ring);
-    let mut w = World::of(&synth);
-    for tid in [2, 4, 10, 3, 11, 12] {
-        w.event(tid, id::PROCEXIT_1_E, &exit_params());
-        w.tick();
-    }
-    for tid in 13..5010 {
-        w.event(tid, id::PROCEXIT_1_E, &exit_params());
-    }
-    w.tick();
-    assert_eq!(w.tids(), [1]);
-}
-
-#[test]
-fn exits_without_enters() {
-    let mut w = World::new();
-    for info in scapkit_format::schema::EVENTS.iter().filter(|i| !i.is_enter()) {
-        for fill in [0u8, 1, 0x7F, 0xFF] {
-            let params = info
-                .params
-                .iter()
-                .fold(Params::new(), |all, p| all.bytes(&vec![fill; p.kind.fixed_size().unwrap_or(9)]));
-            w.event(1, info.id, &params);
-            w.event(1, info.id, &Params::new());
-        }
-    }
-    assert!(w.engine.export(0).unwrap().len() > 100);
 }

@@ -241,11 +241,7 @@ fn compare(name: &str, shared: &std::path::Path, shares: &mut BTreeMap<&'static 
                 // replaced in them.
                 continue;
             }
-            let mut theirs = known(wanted.get(field).cloned());
-            if *field == "proc.exe_ino.ctime_duration_proc_start" {
-                // libs never sets it for threads of the list: the 1 is what was on its stack.
-                theirs = theirs.filter(|v| v != 1);
-            }
+            let theirs = known(wanted.get(field).cloned());
             let ours = known(value(&at));
             if ours.is_none() && theirs.is_none() {
                 continue;

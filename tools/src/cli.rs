@@ -58,6 +58,8 @@ pub enum Command {
     Replay(Replay),
     Convert(Convert),
     Verify(Verify),
+    Fields(Fields),
+    Events(Events),
     Completions(Completions),
     Man(Man),
 }
@@ -265,6 +267,42 @@ pub struct Verify {
     /// One JSON object per file and line
     #[arg(long)]
     pub json: bool,
+}
+
+/// List the fields that formats and filters know
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    scapkit fields\n  \
+    scapkit fields user\n  \
+    scapkit fields 'proc.a*'\n  \
+    scapkit fields --json | jq -r 'select(.list).name'")]
+pub struct Fields {
+    /// Part of the names wanted; with * or ?, a pattern for all of a name
+    #[arg(value_name = "PATTERN")]
+    pub pattern: Option<String>,
+    /// One JSON object per field and line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// List the types of events and their parameters
+#[derive(Debug, Args)]
+#[command(after_help = "Events that tell of the capture itself, and those that only old captures hold, are left out\n\
+    unless --all is given.\n\n\
+    Examples:\n  \
+    scapkit events\n  \
+    scapkit events 'open*'\n  \
+    scapkit events --all --json | jq -r 'select(.old).name' | sort -u")]
+pub struct Events {
+    /// Part of the names wanted; with * or ?, a pattern for all of a name
+    #[arg(value_name = "PATTERN")]
+    pub pattern: Option<String>,
+    /// One JSON object per event type and line
+    #[arg(long)]
+    pub json: bool,
+    /// Internal events too, and those of old captures
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// Print completions for a shell

@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod open;
 mod output;
+mod pattern;
 mod progress;
 mod selection;
 mod time;
@@ -46,6 +47,8 @@ fn main() -> ExitCode {
         Command::Replay(args) => commands::replay::run(args, common),
         Command::Convert(args) => commands::convert::run(args, common),
         Command::Verify(args) => commands::verify::run(args, common),
+        Command::Fields(args) => commands::fields::run(args),
+        Command::Events(args) => commands::events::run(args),
         Command::Completions(args) => commands::completions::run(args),
         Command::Man(args) => commands::man::run(args),
     };

@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 7] = ["info", "read", "replay", "convert", "verify", "completions", "man"];
+const COMMANDS: [&str; 9] = ["info", "read", "replay", "convert", "verify", "fields", "events", "completions", "man"];
 
 /// 2026-11-23T10:00:00Z.
 const START: u64 = 1_795_428_000_000_000_000;
@@ -133,6 +133,24 @@ fn info() {
         snapshot(name, &serde_json::to_string_pretty(&object).unwrap());
     }
     assert_eq!(ran.out().lines().count(), 2);
+}
+
+#[test]
+fn lists() {
+    let shown = |args: &[&str]| scapkit(args).expect(0).out();
+    snapshot("fields-proc-a", &shown(&["fields", "proc.a*"]));
+    snapshot("fields-json", &shown(&["fields", "--json", "FD.IP"]));
+    snapshot("events-connect", &shown(&["events", "connect"]));
+    snapshot("events-read-json", &shown(&["events", "--json", "read"]));
+    assert_eq!(shown(&["fields", "--json"]).lines().count(), 359);
+    assert_eq!(shown(&["events", "--all", "--json"]).lines().count(), 454);
+    assert!(shown(&["events", "--all", "openat2"]).contains("> file       openat2(FD dirfd, "));
+    for args in [["fields", "fd.nam?x"], ["events", "opn"]] {
+        let ran = scapkit(args).expect(1);
+        assert_eq!((ran.out().as_str(), ran.err().contains("has a name like")), ("", true), "{}", ran.err());
+    }
+    // A reader that wants no more is no failure.
+    sh("$0 fields | head -1; $0 events | head -1", [""; 0]).expect(0);
 }
 
 #[test]

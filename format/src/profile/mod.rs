@@ -187,6 +187,7 @@ impl ProfileWriter {
             Content::Users(list) => lists::users(list, &mut report.cut_strings, out)?,
             Content::Broken(_) if block.block_type.is_event() => report.broken = report.broken.saturating_add(1),
             Content::Unknown | Content::Broken(_) => report.unknown_blocks = report.unknown_blocks.saturating_add(1),
+            Content::Checkpoint(body) if !universal => encode::block(out, block.block_type, body)?,
             Content::Checkpoint(_) => report.checkpoints = report.checkpoints.saturating_add(1),
             Content::Event(_) => {}
         }

@@ -8,8 +8,8 @@ use crate::raw::{BYTE_ORDER_MAGIC, SectionHeader};
 use crate::{Block, BlockClass, BlockType, Compression, Damage, DamageKind, Error, Limits, Result};
 use zerocopy::FromBytes;
 
-/// Bytes read at once.
-const READ_SIZE: usize = 1 << 20;
+/// Bytes read at once: what the second level of a processor's cache holds.
+const READ_SIZE: usize = 256 << 10;
 
 /// Raw level reader: framing, damage and resynchronisation over a plain byte stream.
 pub struct Blocks {
@@ -198,6 +198,40 @@ impl Blocks {
             _ => {}
         }
         Piece::Block(block)
+    }
+
+    /// What is next, when that is an event as nearly all blocks are, and nothing is wrong: its length and
+    /// whether it has flags. To be taken with [`Blocks::take_event`].
+    #[inline]
+    pub(super) fn event_ahead(&self) -> Option<(usize, bool)> {
+        if self.number == 0 || self.open_damage.is_some() {
+            return None;
+        }
+        block::common_event(self.buffer.get(self.start..self.end)?, &self.limits)
+    }
+
+    /// The block of `len` bytes that is next.
+    #[inline]
+    pub(super) fn ahead(&self, len: usize) -> Block<'_> {
+        let bytes = self.buffer.get(self.start..self.start.saturating_add(len)).unwrap_or_default();
+        Block::new(bytes, self.offset, self.number.saturating_add(1))
+    }
+
+    /// Takes the event that is next, of `len` bytes.
+    #[inline]
+    pub(super) fn take_event(&mut self, len: usize) {
+        self.start = self.start.saturating_add(len);
+        self.offset = self.offset.saturating_add(len as u64);
+        self.number = self.number.saturating_add(1);
+        self.events_in_section = self.events_in_section.saturating_add(1);
+    }
+
+    /// The block of `len` bytes that was taken last.
+    #[inline]
+    pub(super) fn taken(&self, len: usize) -> Block<'_> {
+        let at = self.start.saturating_sub(len);
+        let bytes = self.buffer.get(at..self.start).unwrap_or_default();
+        Block::new(bytes, self.offset.saturating_sub(len as u64), self.number)
     }
 
     fn skip(&mut self, len: usize) -> Piece<'_> {

@@ -2,7 +2,7 @@
 
 use super::{Blocks, Damages, Piece};
 use crate::input::Input;
-use crate::{Block, Compression, Content, Damage, DamageKind, Error, Limits, Result};
+use crate::{Block, Compression, Content, Damage, DamageKind, Error, Event, Limits, Result};
 use std::io::Read;
 use std::path::Path;
 
@@ -127,13 +127,79 @@ impl Capture {
         self.blocks.offset()
     }
 
+    /// The event that comes next and its length, if that can be told without reading on; `None` says
+    /// nothing. It is not taken: [`Capture::pass_event`] does that, and [`Capture::next`] gives it again.
+    #[inline]
+    pub fn event_ahead(&self) -> Option<(Event<'_>, usize)> {
+        let (len, flagged) = self.blocks.event_ahead()?;
+        let event = Event::parse_body(self.blocks.ahead(len).body(), true, flagged).ok()?;
+        Some((event, len))
+    }
+
+    /// Goes past the event that [`Capture::event_ahead`] gave.
+    #[inline]
+    pub fn pass_event(&mut self, len: usize) {
+        self.blocks.take_event(len);
+        self.events_in_section = self.events_in_section.saturating_add(1);
+    }
+
+    /// The event that comes next, as [`Capture::next`] gives it, without its block: the short way for most
+    /// blocks. `None` when it is no event of the common kind, or broken: [`Capture::next`] then tells.
+    ///
+    /// The first of two steps: [`Capture::common_event`] gives the event.
+    #[inline]
+    pub fn common_event_ahead(&self) -> Option<CommonEvent> {
+        self.blocks.event_ahead().map(|(len, flagged)| CommonEvent { len, flagged })
+    }
+
+    /// Takes the event that [`Capture::common_event_ahead`] found; `None` when its contents are broken, which
+    /// is then on the list of damages.
+    ///
+    /// # Errors
+    /// [`Error::Strict`].
+    #[inline]
+    pub fn common_event(&mut self, found: &CommonEvent) -> Result<Option<Event<'_>>> {
+        self.blocks.take_event(found.len);
+        let block = self.blocks.taken(found.len);
+        match Event::parse_body(block.body(), true, found.flagged) {
+            Ok(event) => {
+                self.events_in_section = self.events_in_section.saturating_add(1);
+                Ok(Some(event))
+            }
+            Err(kind) => note(&mut self.contents, &self.name, self.strict, &block, kind).map(|()| None),
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, found: &CommonEvent) -> Result<(Block<'_>, Content<'_>)> {
+        self.blocks.take_event(found.len);
+        let block = self.blocks.taken(found.len);
+        let content = match Event::parse_body(block.body(), true, found.flagged) {
+            Ok(event) => {
+                self.events_in_section = self.events_in_section.saturating_add(1);
+                Content::Event(event)
+            }
+            Err(kind) => {
+                note(&mut self.contents, &self.name, self.strict, &block, kind.clone())?;
+                Content::Broken(kind)
+            }
+        };
+        Ok((block, content))
+    }
+
     /// The next item; `None` at the end.
     ///
     /// # Errors
     /// As [`Blocks::next`].
     #[allow(clippy::should_implement_trait)] // items borrow the reader's buffer
-    #[inline]
     pub fn next(&mut self) -> Result<Option<Item<'_>>> {
+        match self.common_event_ahead() {
+            Some(found) => self.take(&found).map(|(block, content)| Some(Item::Block(block, content))),
+            None => self.next_of_any_kind(),
+        }
+    }
+
+    fn next_of_any_kind(&mut self) -> Result<Option<Item<'_>>> {
         let block = match self.blocks.next()? {
             None => return Ok(None),
             Some(Piece::Skipped { offset, bytes }) => {
@@ -152,18 +218,32 @@ impl Capture {
                 self.events_in_section = 0;
                 None
             }
-            Content::Unknown if self.events_in_section > 0 => {
+            Content::Unknown | Content::Checkpoint(_) if self.events_in_section > 0 => {
                 Some(DamageKind::UnknownBlock { block_type: block.block_type.0 })
             }
             other => other.list_damage(),
         };
         if let Some(kind) = damage {
-            let damage = Damage { offset: block.offset, block: block.number, kind, skipped: 0, resumed: None };
-            if self.strict {
-                return Err(Error::Strict { name: self.name.clone(), damage: Box::new(damage) });
-            }
-            self.contents.push(damage);
+            note(&mut self.contents, &self.name, self.strict, &block, kind)?;
         }
         Ok(Some(Item::Block(block, content)))
     }
+}
+
+/// An event that was found ahead.
+#[derive(Debug, Clone, Copy)]
+pub struct CommonEvent {
+    len: usize,
+    flagged: bool,
+}
+
+/// Puts a damage of a block on the list, or fails with it.
+#[cold]
+fn note(damages: &mut Damages, name: &str, strict: bool, block: &Block<'_>, kind: DamageKind) -> Result<()> {
+    let damage = Damage { offset: block.offset, block: block.number, kind, skipped: 0, resumed: None };
+    if strict {
+        return Err(Error::Strict { name: name.to_owned(), damage: Box::new(damage) });
+    }
+    damages.push(damage);
+    Ok(())
 }

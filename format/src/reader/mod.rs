@@ -9,7 +9,7 @@ mod capture;
 mod describe;
 
 pub use blocks::Blocks;
-pub use capture::{Capture, Item};
+pub use capture::{Capture, CommonEvent, Item};
 
 use crate::{Block, Damage};
 

@@ -1,7 +1,7 @@
 //! What an event is about: its thread and fd, and whether it belongs to an enter event (section 4).
 
 use super::table::{Enter, cl};
-use super::{Engine, Thread, containers, files, process, sockets};
+use super::{Engine, Fd, FdKind, Thread, containers, files, process, sockets};
 use scapkit_format::Event;
 use scapkit_format::schema::{self, EventFlags, id};
 use scapkit_format::value;
@@ -58,11 +58,13 @@ pub(super) struct Plan {
     /// Number of the fd's parameter.
     fd_param: u8,
     keeps_enter: bool,
+    /// Data was read or written, and no parameter says between whom: [`sockets::UNADDRESSED_DATA`].
+    moves_data: bool,
     handler: Option<Handler>,
 }
 
 /// The event at hand, for handlers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Cx {
     /// Slot of the bound thread.
     pub slot: Option<u32>,
@@ -75,6 +77,8 @@ pub(super) struct Cx {
     pub since_switch: u64,
     /// See [`Bound`].
     pub cpu_before: (u64, u64),
+    /// The fd is a socket that has not been seen connected.
+    pub unconnected: bool,
 }
 
 impl Cx {
@@ -204,6 +208,7 @@ pub(super) fn plans() -> &'static [Plan] {
                             | id::SYSCALL_OPENAT_2_E
                             | id::SYSCALL_OPENAT2_E
                     ),
+                    moves_data: sockets::UNADDRESSED_DATA.contains(&info.id),
                     handler: None,
                 }
             })
@@ -221,7 +226,11 @@ pub(super) fn plans() -> &'static [Plan] {
 }
 
 /// A number of exactly `size` bytes; `None` when absent or of another size.
+#[inline]
 pub(super) fn signed(event: &Event<'_>, param: usize, size: usize) -> Option<i64> {
+    if size == 8 {
+        return event.param(param)?.try_into().ok().map(i64::from_le_bytes);
+    }
     let bytes = event.param(param).filter(|b| b.len() == size)?;
     Some(value::signed(bytes))
 }
@@ -257,10 +266,16 @@ pub(super) fn list<'a>(event: &Event<'a>, param: usize) -> &'a [u8] {
 
 impl Engine {
     /// The thread of that id; a placeholder is made when there is none (section 5.2).
+    #[inline]
     pub(super) fn get_or_create(&mut self, tid: i64) -> Option<u32> {
-        if let Some(slot) = self.table.find_near(tid) {
-            return Some(slot);
+        match self.table.find_near(tid) {
+            Some(slot) => Some(slot),
+            None => self.create(tid),
         }
+    }
+
+    #[cold]
+    fn create(&mut self, tid: i64) -> Option<u32> {
         let mut thread = Thread::unknown(tid);
         thread.comm = self.table.pool.text(NA);
         thread.exe = thread.comm.clone();
@@ -273,7 +288,7 @@ impl Engine {
         let Some(plan) = self.plans.get(usize::from(event.event_type)) else {
             return bound;
         };
-        let mut cx = Cx { slot: None, fd: None, res: None, paired: false, since_switch: 0, cpu_before: (0, 0) };
+        let mut cx = Cx::default();
         if plan.has_res {
             cx.res = event.param(0).map(|b| match b.len() {
                 4 | 8 => value::signed(b),
@@ -289,7 +304,9 @@ impl Engine {
         if plan.resets {
             self.reset(event, plan, &mut cx);
         }
-        if let Some(handler) = plan.handler {
+        // Most data says nothing new.
+        let silent = plan.moves_data && !cx.unconnected;
+        if let Some(handler) = plan.handler.filter(|_| !silent) {
             if plan.shows_fd {
                 let before = cx.slot.zip(cx.fd).and_then(|(slot, fd)| self.table.fd(slot, fd));
                 let before = before.map(|fd| fd.name.clone()).unwrap_or_default();
@@ -307,12 +324,12 @@ impl Engine {
         let Some(slot) = cx.slot.or_else(|| self.table.find_near(event.tid)) else {
             return bound;
         };
-        if plan.is_exit && cx.slot.is_some() {
-            self.table.free_enter(slot);
-        }
         if let Some(s) = self.table.get(slot) {
             bound.thread = true;
             bound.fd = plan.shows_fd.then_some(s.last_fd);
+            if s.enter.is_some() && plan.is_exit && cx.slot.is_some() {
+                self.table.free_enter(slot);
+            }
         }
         bound
     }
@@ -354,7 +371,10 @@ impl Engine {
                 s.last_fd = fd;
             }
             let fd = s.last_fd;
-            cx.fd = self.table.fd(slot, fd).map(|_| fd);
+            if let Some(entry) = self.table.fd(slot, fd) {
+                cx.fd = Some(fd);
+                cx.unconnected = matches!(entry.kind, FdKind::Ipv4 | FdKind::Ipv6) && entry.flags & Fd::CONNECTED == 0;
+            }
         }
         if plan.keeps_enter {
             self.keep_enter(event, slot);

@@ -88,6 +88,7 @@ impl Table {
     /// Adds an fd to a thread's own table, whichever it uses.
     pub fn add_own_fd(&mut self, slot: u32, number: i64, fd: Fd) {
         if number < 0 {
+            // No lookup finds it.
             self.pool.release_fd(fd);
             return;
         }

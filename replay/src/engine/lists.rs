@@ -38,6 +38,7 @@ const L4_TCP: u8 = 2;
 /// Time from the change of the executable's inode to the clone event of a thread of the list, whose clone
 /// event nobody saw. Upstream never sets it; what was in its memory is this in all of its answers that are known.
 const LISTED_CTIME_TO_CLONE: u64 = 1;
+
 /// What came with lists since threads were linked last, so that a list in the middle of a section costs no more
 /// than what is in it.
 #[derive(Debug, Default)]

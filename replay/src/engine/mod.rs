@@ -9,8 +9,6 @@
 //! * Upstream keeps all kinds of socket addresses in the same bytes. A socket that changes its kind (an IPv6
 //!   one that talks to a mapped address, a bound IPv6 one that gets a datagram) then shows bytes of one kind
 //!   as another, or `<unknown>`. Here addresses and transport are converted.
-//! * Threads of the list have no time from inode change to clone; upstream never sets it for them and shows
-//!   what was in its memory.
 //! * A thread that is replaced by another of the same id no longer counts as alive in its process.
 //! * A number of the wrong size reads as missing or 0; upstream ends.
 //! * Users and groups of containers are kept as the events say; upstream looks for files of the container.
@@ -213,7 +211,9 @@ impl Engine {
             self.finish_lists();
         }
         self.events = self.events.saturating_add(1);
-        self.remove_deferred(Some(event.ts));
+        if self.dying.is_some() || self.closing.is_some() || self.undated_exit.is_some() {
+            self.remove_deferred(Some(event.ts));
+        }
         self.bind_and_parse(event)
     }
 

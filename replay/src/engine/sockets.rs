@@ -47,6 +47,18 @@ pub(super) const HANDLERS: &[(u16, Handler)] = &[
     (id::SOCKET_SENDMMSG_X, write),
 ];
 
+/// Calls that move data and are not told from where to where. They only show that a socket is connected.
+pub(super) const UNADDRESSED_DATA: [u16; 8] = [
+    id::SYSCALL_READ_X,
+    id::SYSCALL_READV_X,
+    id::SYSCALL_PREAD_X,
+    id::SYSCALL_PREADV_X,
+    id::SYSCALL_WRITE_X,
+    id::SYSCALL_WRITEV_X,
+    id::SYSCALL_PWRITE_X,
+    id::SYSCALL_PWRITEV_X,
+];
+
 /// Parameter with the tuple of events that have one.
 fn tuple_param(event_type: u16) -> Option<usize> {
     match event_type {

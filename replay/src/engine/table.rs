@@ -246,7 +246,14 @@ impl Table {
     /// As [`Table::find`], and remembers where it was.
     #[inline]
     pub fn find_near(&mut self, tid: i64) -> Option<u32> {
-        let slot = self.find(tid)?;
+        match self.near.get(near_of(tid)) {
+            Some(slot) if self.get(*slot).is_some_and(|s| s.thread.tid == tid) => Some(*slot),
+            _ => self.find_far(tid),
+        }
+    }
+
+    fn find_far(&mut self, tid: i64) -> Option<u32> {
+        let slot = self.index.get(&tid).copied()?;
         if self.near.is_empty() {
             self.near.resize(NEAR, NONE);
         }

@@ -28,10 +28,9 @@ pub(super) const FIELDS: &[Field] = &[
     field("evt.latency.s", Kind::RelTime, |cx, _, _| Some(Value::Unsigned(latency(cx) / NS)))
         .traits(Traits::DEPRECATED),
     field("evt.latency.ns", Kind::RelTime, |cx, _, _| Some(Value::Padded(latency(cx) % NS))).traits(Traits::DEPRECATED),
-    field("evt.latency.human", Kind::Text, |cx, _, _| match cx.options.dialect {
-        Dialect::Libs => Some(Value::Text(b"0ns")),
-        // How 2022 rounded it is not known.
-        Dialect::Sysdig => None,
+    field("evt.latency.human", Kind::Text, |cx, _, sink| {
+        time::rounded(sink.out, latency(cx));
+        Some(Value::Written)
     })
     .traits(Traits::DEPRECATED),
     field("evt.deltatime", Kind::RelTime, |cx, _, _| Some(Value::Unsigned(cx.delta()))),
@@ -206,7 +205,7 @@ fn one_argument<'v>(cx: &Context<'v>, arg: &Arg, sink: &mut Sink<'_>) -> Option<
 /// The binary value. Text is as of a field with the argument's type.
 fn raw_argument<'v>(cx: &Context<'v>, arg: &Arg, sink: &mut Sink<'_>) -> Option<Value<'v>> {
     use scapkit_format::Value as V;
-    use scapkit_format::schema::PrintFormat;
+    use scapkit_format::schema::{ParamType, PrintFormat};
     let index = position(cx, arg)?;
     let info = cx.info.params.get(index)?;
     Some(match value::decode_param(info, shown(cx.event.param(index)?)) {
@@ -220,6 +219,9 @@ fn raw_argument<'v>(cx: &Context<'v>, arg: &Arg, sink: &mut Sink<'_>) -> Option<
         V::Text(text) => Value::Text(text.unwrap_or(b"<NA>")),
         V::Ipv4(ip) => Value::Ipv4(ip),
         V::Ipv6(ip) => Value::Ipv6(ip),
+        V::Absent if matches!(info.kind, ParamType::CharBuf | ParamType::FsPath | ParamType::FsRelPath) => {
+            Value::Text(b"<NA>")
+        }
         V::Absent | V::Malformed { .. } => return None,
         // The others have no form but that of the text.
         _ => return argument(sink, cx, index).then_some(Value::Styled),

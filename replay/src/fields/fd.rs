@@ -192,14 +192,18 @@ fn raw_name<'v>(cx: &Context<'v>, _: &Arg, sink: &mut Sink<'_>) -> Option<Value<
     Some(Value::Written)
 }
 
-/// Text after the id of the thread's container, which is empty on the machine itself.
+/// Text after the id of the thread's container, which is empty on the machine itself. An id that comes from a
+/// path alone may be a wrong guess: today's libs shows it only when a plugin knows of the container.
 fn in_container<'v>(
     cx: &Context<'v>,
     arg: &Arg,
     sink: &mut Sink<'_>,
     text: fn(&Context<'v>, &Arg, &mut Sink<'_>) -> Option<Value<'v>>,
 ) -> Option<Value<'v>> {
-    sink.string(&cx.thread()?.container_id);
+    let id = &cx.thread()?.container_id;
+    if cx.options.dialect == Dialect::Sysdig || cx.engine.container(id).is_some() {
+        sink.string(id);
+    }
     sink.plain(":");
     let start = sink.out.len();
     match text(cx, arg, sink)? {

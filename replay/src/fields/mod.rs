@@ -3,6 +3,7 @@
 //! A field is one row of a table and one function. Fields of the reference that have no value in any
 //! capture are rows too, whose function gives none.
 
+mod about;
 mod container;
 mod ends;
 mod environment;
@@ -19,6 +20,7 @@ mod sides;
 mod syslog;
 mod user;
 
+pub use about::{CLASSES, Class, Entry};
 pub use kind::{Kind, Traits};
 
 use crate::Context;

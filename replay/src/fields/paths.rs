@@ -57,11 +57,11 @@ fn stored(event_type: u16, path: Path) -> Option<Stored> {
         (id::SYSCALL_FCHMOD_X | id::SYSCALL_FCHOWN_X, Path::Name) => return Some(Stored::Fd),
         (id::SYSCALL_FCHOWNAT_X, Path::Name) => "pathname",
         (id::SYSCALL_QUOTACTL_X, Path::Name) => "special",
-        (id::SYSCALL_RENAME_X | id::SYSCALL_RENAMEAT_X | id::SYSCALL_RENAMEAT2_X, Path::Source) => "oldpath",
-        (id::SYSCALL_RENAME_X | id::SYSCALL_RENAMEAT_X | id::SYSCALL_RENAMEAT2_X, Path::Target) => "newpath",
         // A link's source is what is made, as upstream has it.
-        (id::SYSCALL_LINK_2_X | id::SYSCALL_LINKAT_2_X, Path::Source) => "newpath",
-        (id::SYSCALL_LINK_2_X | id::SYSCALL_LINKAT_2_X, Path::Target) => "oldpath",
+        (id::SYSCALL_RENAME_X | id::SYSCALL_RENAMEAT_X | id::SYSCALL_RENAMEAT2_X, Path::Source)
+        | (id::SYSCALL_LINK_2_X | id::SYSCALL_LINKAT_2_X, Path::Target) => "oldpath",
+        (id::SYSCALL_RENAME_X | id::SYSCALL_RENAMEAT_X | id::SYSCALL_RENAMEAT2_X, Path::Target)
+        | (id::SYSCALL_LINK_2_X | id::SYSCALL_LINKAT_2_X, Path::Source) => "newpath",
         (id::SYSCALL_SYMLINK_X | id::SYSCALL_SYMLINKAT_X, Path::Source) => "linkpath",
         (id::SYSCALL_SYMLINK_X | id::SYSCALL_SYMLINKAT_X, Path::Target) => "target",
         (id::SYSCALL_MOUNT_X, Path::Source) => "dev",

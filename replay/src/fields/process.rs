@@ -6,7 +6,7 @@ use super::lineage::{command_line, shown_id, spaced};
 use super::{Arg, Field, Kind, Takes, Value, field};
 use crate::Context;
 use crate::engine::{Fd, Thread};
-use crate::text::{Sink, numbers};
+use crate::text::{Dialect, Sink, numbers};
 use scapkit_format::schema::id;
 
 pub(super) const FIELDS: &[Field] = &[
@@ -36,9 +36,15 @@ pub(super) const FIELDS: &[Field] = &[
         paths.next().map(Value::Text)
     })
     .takes(Takes::Word),
-    field("thread.exectime", Kind::RelTime, |cx, _, _| Some(Value::Unsigned(cx.bound.since_switch))),
-    field("thread.totexectime", Kind::RelTime, |cx, _, _| thread(cx, |t| Value::Unsigned(t.exec_ns))),
-    field("thread.cpu", Kind::Double, |cx, _, _| spent(cx, |user, system| user.wrapping_add(system))),
+    // Today's libs says 0 in JSON: it asks twice, and the second answer counts.
+    field("thread.exectime", Kind::RelTime, |cx, _, _| {
+        Some(Value::Unsigned(if is_libs(cx) { 0 } else { cx.bound.since_switch }))
+    }),
+    field("thread.totexectime", Kind::RelTime, |cx, _, _| {
+        let t = cx.thread()?;
+        Some(Value::Unsigned(if is_libs(cx) { 0 } else { t.exec_ns }))
+    }),
+    field("thread.cpu", Kind::Double, |cx, _, _| spent(cx, u64::wrapping_add)),
     field("thread.cpu.user", Kind::Double, |cx, _, _| spent(cx, |user, _| user)),
     field("thread.cpu.system", Kind::Double, |cx, _, _| spent(cx, |_, system| system)),
     field("proc.name", Kind::Text, |cx, _, _| thread(cx, |t| Value::Text(&t.comm))).colour("01;32"),
@@ -126,6 +132,11 @@ pub(super) const FIELDS: &[Field] = &[
 /// Flag of threads that have exited.
 const CLOSED: u32 = 1 << 18;
 
+/// Whether values are to be those of today's libs.
+fn is_libs(cx: &Context<'_>) -> bool {
+    cx.options.dialect == Dialect::Libs
+}
+
 fn thread<'v>(cx: &Context<'v>, get: fn(&'v Thread) -> Value<'v>) -> Option<Value<'v>> {
     cx.thread().map(get)
 }
@@ -149,6 +160,7 @@ fn spent<'v>(cx: &Context<'v>, of: fn(u64, u64) -> u64) -> Option<Value<'v>> {
     let (t, (user, system)) = (cx.thread()?, cx.bound.cpu_before);
     Some(Value::Double(match of(user, system) {
         0 => 0.0,
+        _ if is_libs(cx) => 0.0,
         before => (of(t.cpu_user, t.cpu_system).wrapping_sub(before) as f64).min(100.0),
     }))
 }

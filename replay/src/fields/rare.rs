@@ -3,6 +3,7 @@
 
 use super::{Arg, Field, Kind, Takes, Traits, Value, field};
 use crate::Context;
+use crate::engine::Thread;
 use crate::text::{Dialect, shown};
 use scapkit_format::schema::id;
 
@@ -36,7 +37,7 @@ pub(super) const FIELDS: &[Field] = &[
     })
     .traits(Traits::DEPRECATED),
     field("evt.count.procinfo", Kind::Uint32, |cx, _, _| {
-        let main = cx.thread().is_some_and(|t| t.is_main());
+        let main = cx.thread().is_some_and(Thread::is_main);
         Some(Value::Unsigned(u64::from(cx.event.event_type == id::PROCINFO_E && main)))
     }),
     field("evt.count.threadinfo", Kind::Uint32, |cx, _, _| {

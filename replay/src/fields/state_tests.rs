@@ -198,7 +198,7 @@ fn failed_opens_have_names() {
     };
     assert_eq!(openat(-100, "x/y"), "/home/eve/x/y|/home/eve/x|x/y|/home/eve/x/y|ENOENT");
     assert_eq!(openat(5, "x"), "/srv/data/x|/srv/data|x|/srv/data/x|ENOENT");
-    assert_eq!(openat(8, "x"), "<UNKNOWN>/x|<UNKNOWN>|x|x|ENOENT");
+    assert_eq!(openat(8, "x"), "<UNKNOWN>x|/|x|x|ENOENT");
     assert_eq!(openat(8, "/x"), "/x|/|/x|/x|ENOENT");
 }
 
@@ -221,4 +221,20 @@ fn failed_calls_are_counted_by_what_they_are_about() {
     assert_eq!(failed(id::SYSCALL_MMAP_X, Some(-1)), "1 <NA> <NA> 1 <NA>");
     assert_eq!(failed(id::SYSCALL_OPEN_X, Some(-1)), "1 1 <NA> <NA> <NA>");
     assert_eq!(failed(id::SYSCALL_CHDIR_X, None), "1 <NA> <NA> <NA> 1");
+}
+
+#[test]
+fn paths_of_calls() {
+    let rename = |res: i64| {
+        let params = Params::new().i64(res).i64(5).str("a/../b").i64(8).str("c");
+        let format = "*%fs.path.source|%fs.path.sourceraw|%fs.path.target|%evt.abspath.src|%evt.abspath.dst";
+        line(id::SYSCALL_RENAMEAT2_X, &params.u32(0), None, Some(res), format)
+    };
+    assert_eq!(rename(0), "/srv/data/b|a/../b|<UNKNOWN>c|/srv/data/b|<UNKNOWN>/c");
+    assert_eq!(rename(-2), "<NA>|<NA>|<NA>|/srv/data/b|<UNKNOWN>/c");
+    let link = Params::new().i64(0).str("old").str("/new/./x");
+    let format = "*%fs.path.source|%fs.path.target|%fs.path.targetraw|%fs.path.name";
+    assert_eq!(line(id::SYSCALL_LINK_2_X, &link, None, Some(0), format), "/new/x|/home/eve/old|old|<NA>");
+    let fields = "*%evt.type.is.link|%evt.type.is.2|%evt.count.procinfo|%evt.pluginname|%syslog.message";
+    assert_eq!(line(id::SYSCALL_LINK_2_X, &link, None, Some(0), fields), "0|0|0|<NA>|<NA>");
 }

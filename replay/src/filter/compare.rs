@@ -239,6 +239,29 @@ impl NumberTest {
     }
 }
 
+impl Several<NumberTest> {
+    /// The numbers that pass, where they are a few.
+    pub fn numbers(&self) -> Option<Vec<i128>> {
+        let equal = |test: &NumberTest| matches!(test.op, Op::Eq | Op::In | Op::Intersects).then_some(test.with);
+        match self {
+            Several::One(test) => equal(test).map(|n| vec![n]),
+            Several::Any(all) => all.iter().map(equal).collect(),
+            Several::All(_) | Several::Only(_) => None,
+        }
+    }
+
+    /// The least and the greatest number that may pass.
+    pub fn range(&self) -> (i128, i128) {
+        let Several::One(NumberTest { op, with }) = self else { return (i128::MIN, i128::MAX) };
+        match op {
+            Op::Eq | Op::In | Op::Intersects => (*with, *with),
+            Op::Ge | Op::Gt => (*with, i128::MAX),
+            Op::Le | Op::Lt => (i128::MIN, *with),
+            _ => (i128::MIN, i128::MAX),
+        }
+    }
+}
+
 /// Whether an order is what the operator asks for.
 pub(super) fn ordered(op: Op, order: std::cmp::Ordering) -> bool {
     match op {

@@ -161,7 +161,9 @@ fn one(text: &[u8], check: &ast::Check) -> Compiled<Node> {
         Right::Value(value) => std::slice::from_ref(value),
         Right::List(values) => values,
     };
-    if let Some(bad) = constants.iter().find(|c| c.bytes.contains(&0)) {
+    if operand.kind != Kind::Bytes
+        && let Some(bad) = constants.iter().find(|c| c.bytes.contains(&0))
+    {
         return Err(fail(bad.span.clone(), "a constant cannot contain the byte 0".into()));
     }
     let field = if let Source::Field(field, arg) = &operand.source { Some((field.name, arg.clone())) } else { None };

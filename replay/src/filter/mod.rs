@@ -78,6 +78,12 @@ impl Filter {
         &self.types
     }
 
+    /// What an event's header must say for it to match: a replay that is told of it plays the others in
+    /// less time ([`crate::ReplayOptions::interest`]).
+    pub fn interest(&self) -> crate::Interest {
+        types::interest(&self.root, &self.types)
+    }
+
     /// Whether the event matches.
     #[inline]
     pub fn matches(&mut self, cx: &Context<'_>) -> bool {

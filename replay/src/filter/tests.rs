@@ -242,6 +242,21 @@ fn types_that_can_match() {
 }
 
 #[test]
+fn what_headers_tell() {
+    let interest = |text: &str| compiled(text).interest();
+    let all = crate::Interest::default();
+    assert_eq!(interest("fd.name=x"), all);
+    assert_eq!(interest("thread.tid=7 and fd.name=x"), all.clone().threads([7]));
+    assert_eq!(interest("thread.tid in (7, 8)"), all.clone().threads([7, 8]));
+    assert_eq!(interest("thread.tid=7 or fd.name=x"), all);
+    assert_eq!(interest("not thread.tid=7"), all);
+    assert_eq!(interest("thread.tid != 7"), all);
+    assert_eq!(interest("evt.cpu=1 and evt.rawtime >= 5"), all.clone().processors([1]).between(5, u64::MAX));
+    assert_eq!(interest("evt.cpu = oneof (1, 1)"), all);
+    assert_ne!(interest("evt.type=open"), all);
+}
+
+#[test]
 fn errors_say_where_and_what() {
     let mut text = String::new();
     for filter in [

@@ -1,7 +1,9 @@
 //! Which event types a filter can match: looked at before anything else (filter-language section 9).
 
 use super::ast::Op;
-use super::compile::{Node, Test};
+use super::compile::{Left, Node, Test};
+use super::operand::Source;
+use crate::Interest;
 use scapkit_format::schema::{EVENTS, EVENTS_2022, EventInfo, id};
 
 /// A set of event types, over both event tables.
@@ -102,6 +104,43 @@ pub(super) fn named(names: &[&[u8]]) -> Named {
         }
     }
     Named { surely: surely.both(&perhaps.clone().others()), perhaps }
+}
+
+/// What an event's header must say for a condition to hold, as far as that can be told.
+pub(super) fn interest(node: &Node, types: &TypeSet) -> Interest {
+    let mut interest = Interest::default();
+    if !types.is_all() {
+        interest = interest.types((0..TypeSet::CAPACITY).filter(|t| types.contains(*t)));
+    }
+    let terms = match node {
+        Node::And(all) => all.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    for term in terms {
+        let Node::Check(check) = term else { continue };
+        let (Left::One(operand), Test::Number(tests)) = (&check.left, &check.test) else { continue };
+        let Source::Field(field, _) = &operand.source else { continue };
+        match field.name {
+            "thread.tid" => {
+                if let Some(tids) = tests.numbers() {
+                    interest = interest.threads(tids.into_iter().filter_map(|n| i64::try_from(n).ok()));
+                }
+            }
+            "evt.cpu" => {
+                if let Some(cpus) = tests.numbers() {
+                    let cpus = cpus.into_iter().filter_map(|n| i16::try_from(n).ok());
+                    interest = interest.processors(cpus.map(i16::cast_unsigned));
+                }
+            }
+            "evt.rawtime" => {
+                let (first, last) = tests.range();
+                let within = |n: i128| u64::try_from(n.clamp(0, i128::from(u64::MAX))).unwrap_or(0);
+                interest = interest.between(within(first), within(last));
+            }
+            _ => {}
+        }
+    }
+    interest
 }
 
 /// The types that a condition (or its opposite) can match.

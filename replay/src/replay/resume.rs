@@ -121,7 +121,7 @@ impl Player {
 
     fn put_around(&self, out: &mut Out, told: u32) {
         let suppression = self.suppression.as_deref();
-        put_around(out, told, self.initial, self.last_ts, &self.upgrader, &self.enters, suppression);
+        put_around(out, told, self.shown.initial, self.last_ts, &self.upgrader, &self.shown.enters, suppression);
     }
 
     /// Where this player stands.
@@ -129,7 +129,7 @@ impl Player {
         let mut out = Out::default();
         self.put_around(&mut out, 0);
         self.engine.encode(&mut out);
-        Checkpoint { number: self.number, first_ts: self.first_ts, state: out.bytes }
+        Checkpoint { number: self.shown.number, first_ts: self.shown.first_ts, state: out.bytes }
     }
 
     /// A player that goes on from `checkpoint`.
@@ -139,9 +139,9 @@ impl Player {
     pub fn resume(options: ReplayOptions, checkpoint: &Checkpoint) -> Read<Player> {
         let mut player = Player::new(options);
         player.restore(&checkpoint.state)?;
-        player.number = checkpoint.number;
-        player.first_ts = checkpoint.first_ts;
-        player.initial = player.resuming.initial;
+        player.shown.number = checkpoint.number;
+        player.shown.first_ts = checkpoint.first_ts;
+        player.shown.initial = player.resuming.initial;
         player.resuming.at_start = false;
         Ok(player)
     }
@@ -166,7 +166,7 @@ impl Player {
 
     #[cold]
     pub(super) fn checkpoint_block(&mut self, body: &[u8]) {
-        let max = (self.options.limits.max_state_bytes as u64).saturating_add(BESIDE);
+        let max = (self.limits.max_state_bytes as u64).saturating_add(BESIDE);
         let mut parts = std::mem::take(&mut self.resuming.parts);
         let done = if self.resuming.at_start {
             parts.add(body, max, |bytes| self.restore(bytes)).map(|_| ())
@@ -192,13 +192,13 @@ impl Player {
             suppression.restore(suppressed, &engine);
         }
         self.upgrader.take_stored(upgrader);
-        self.enters = if self.options.latency { enters } else { BTreeMap::new() };
+        self.shown.enters = if self.shown.latency { enters } else { BTreeMap::new() };
         self.engine = engine;
         self.last_ts = last_ts;
         self.resuming.told = told;
         self.resuming.initial = initial;
         if told == 0 {
-            self.initial = initial;
+            self.shown.initial = initial;
         }
         Ok(())
     }
@@ -212,7 +212,7 @@ impl Player {
         }
         if self.resuming.told > 0 {
             self.resuming.told = 0;
-            self.initial = self.resuming.initial;
+            self.shown.initial = self.resuming.initial;
         }
         self.resuming.at_start = false;
         false
@@ -224,38 +224,36 @@ impl Player {
         self.resuming.told = self.resuming.told.saturating_sub(1);
         if self.resuming.told == 0 {
             self.resuming.at_start = false;
-            self.initial = self.resuming.initial;
+            self.shown.initial = self.resuming.initial;
         }
         let Some(info) = recorded.info() else {
             return Played::Nothing;
         };
-        if self.options.view == View::Current {
-            self.number = self.number.saturating_add(1);
+        if self.shown.view == View::Current {
+            self.shown.number = self.shown.number.saturating_add(1);
         }
         Played::Event(Step {
             event: *recorded,
             info,
-            number: self.number,
+            number: self.shown.number,
             bound: Bound { tid: recorded.tid, ..Bound::default() },
             visibility: Visibility::Hidden,
             enter_ts: None,
-            first_ts: self.first_ts,
+            first_ts: self.shown.first_ts,
             engine: &self.engine,
         })
     }
 }
 
 impl Suppression {
-    /// Takes over the threads of a checkpoint, or, of one that was made without, those of the state.
+    /// Takes over the threads of a checkpoint, or, of one that was made for other programs, those of the state.
     fn restore(&mut self, suppressed: Option<Suppression>, engine: &Engine) {
-        match suppressed {
-            Some(suppressed) => self.take_threads(suppressed),
-            None => {
-                self.clear();
-                for thread in engine.threads() {
-                    self.list_one(&thread.comm, thread.tid, thread.ptid);
-                }
-            }
+        if suppressed.is_some_and(|s| self.take_threads(s)) {
+            return;
+        }
+        self.clear();
+        for thread in engine.threads() {
+            self.list_one(&thread.comm, thread.tid, thread.ptid);
         }
     }
 }

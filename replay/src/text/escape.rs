@@ -14,19 +14,45 @@
 //! Upstream prints strings raw (libs HEAD) or drops what is not printable (2022). I/O buffers have
 //! their own rule, see [`super::buffers`]; they never contain control bytes but `\n` and `\t`.
 
+use std::cell::Cell;
+
+/// Bytes kept for the next text that has to be rewritten.
+const KEEP: usize = 64 << 10;
+
 /// Makes what was appended to `out` from `start` on harmless. Costs one scan when it already is.
 #[inline]
 pub fn sanitise(out: &mut Vec<u8>, start: usize) {
     let tail = out.get(start..).unwrap_or_default();
-    if !tail.iter().all(|b| (0x20..0x7F).contains(b)) {
+    if !all(tail, |b| (0x20..0x7F).contains(&b)) {
         sanitise_slow(out, start);
     }
 }
 
+/// Whether all bytes are of a kind. Looks at all of them, which the compiler can do many at once.
+#[inline]
+fn all(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(true, |all, b| all & is(*b))
+}
+
 #[cold]
 fn sanitise_slow(out: &mut Vec<u8>, start: usize) {
-    let tail = out.split_off(start.min(out.len()));
-    escaped(out, &tail);
+    rewrite(out, start, escaped);
+}
+
+thread_local! {
+    /// Text that is being rewritten; used again.
+    static TAIL: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Replaces what was appended to `out` from `start` on.
+fn rewrite(out: &mut Vec<u8>, start: usize, with: fn(&mut Vec<u8>, &[u8])) {
+    let mut tail = TAIL.take();
+    tail.clear();
+    tail.extend_from_slice(out.get(start..).unwrap_or_default());
+    out.truncate(start);
+    with(out, &tail);
+    tail.shrink_to(KEEP);
+    TAIL.set(tail);
 }
 
 /// Appends a string by the module's rule.
@@ -78,15 +104,26 @@ fn byte(out: &mut Vec<u8>, b: u8) {
 #[inline]
 pub fn json(out: &mut Vec<u8>, start: usize) {
     let tail = out.get(start..).unwrap_or_default();
-    let clean = |b: &u8| (0x20..0x7F).contains(b) && !matches!(b, b'"' | b'\\');
-    if !tail.iter().all(clean) {
-        let tail = out.split_off(start.min(out.len()));
-        json_escaped(out, &tail);
+    if !all(tail, |b| (0x20..0x7F).contains(&b) & (b != b'"') & (b != b'\\')) {
+        rewrite(out, start, json_escaped);
     }
 }
 
 /// Appends the inside of a JSON string.
 pub fn json_escaped(out: &mut Vec<u8>, text: &[u8]) {
+    if all(text, |b| (0x20..0x7F).contains(&b)) {
+        // Quotes in text that is otherwise plain: what is between them is copied at once.
+        for piece in text.split_inclusive(|b| matches!(b, b'"' | b'\\')) {
+            match piece.split_last() {
+                Some((b @ (b'"' | b'\\'), before)) => {
+                    out.extend_from_slice(before);
+                    out.extend_from_slice(&[b'\\', *b]);
+                }
+                _ => out.extend_from_slice(piece),
+            }
+        }
+        return;
+    }
     for chunk in text.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {

@@ -72,6 +72,46 @@ pub fn interval(out: &mut Vec<u8>, ns: u64) {
     nine(out, ns % NS);
 }
 
+/// A span of time in the unit that suits it, with about three digits (the field `evt.latency.human`).
+pub fn rounded(out: &mut Vec<u8>, ns: u64) {
+    const US: u64 = 1000;
+    const MS: u64 = 1_000_000;
+    let two = |out: &mut Vec<u8>, n: u64| padded(out, n, 2);
+    let whole = |out: &mut Vec<u8>, count: u64, name: &[u8]| {
+        unsigned(out, count);
+        out.extend_from_slice(name);
+    };
+    // A hundredth of the unit, and its name.
+    let fraction = |out: &mut Vec<u8>, hundredths: u64, name: &[u8]| {
+        unsigned(out, hundredths / 100);
+        out.push(b'.');
+        two(out, hundredths % 100);
+        out.extend_from_slice(name);
+    };
+    let seconds = ns / NS;
+    match ns {
+        _ if seconds >= 3600 => {
+            two(out, seconds / 3600);
+            out.push(b':');
+            two(out, seconds / 60 % 60);
+            out.push(b':');
+            two(out, seconds % 60);
+        }
+        _ if seconds >= 60 => {
+            // Without a leading zero, as upstream has it.
+            unsigned(out, seconds / 60);
+            out.push(b':');
+            unsigned(out, seconds % 60);
+        }
+        NS.. => fraction(out, ns / (NS / 100), b"s"),
+        10_000_000.. => whole(out, ns / MS, b"ms"),
+        MS.. => fraction(out, ns / (MS / 100), b"ms"),
+        10_000.. => whole(out, ns / US, b"us"),
+        US.. => fraction(out, ns / (US / 100), b"us"),
+        _ => whole(out, ns, b"ns"),
+    }
+}
+
 /// `seconds.ns`, the ns without leading zeros (upstream's `-t a`).
 pub fn interval_unpadded(out: &mut Vec<u8>, ns: u64) {
     unsigned(out, ns / NS);

@@ -1,6 +1,8 @@
 //! An engine that knows one process, and events for it: the fixture of the facts in golden-tests.yaml.
 #![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+pub mod draws;
+
 use scapkit_format::lists::fds::{Fd as ListedFd, FdInfo, FdType};
 use scapkit_format::lists::threads::Thread as ListedThread;
 use scapkit_format::synth::{Params, Synth};

@@ -2,6 +2,8 @@
 
 pub mod completions;
 pub mod convert;
+pub mod events;
+pub mod fields;
 pub mod info;
 pub mod man;
 pub mod read;

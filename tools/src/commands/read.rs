@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use scapkit_format::profile::{Profile, ProfileWriter};
 use scapkit_format::write::Trailer;
-use scapkit_format::{Block, Compression, Content, Item};
+use scapkit_format::{Block, Capture, Compression, Content, Item};
 use scapkit_replay::format::unescape;
 use scapkit_replay::{
-    BufferMode, DEFAULT_JSON, DEFAULT_LINE, Dialect, Filter, Format, Played, Player, ReplayOptions, Step, TextOptions,
-    TimeMode, View, Visibility,
+    BufferMode, DEFAULT_JSON, DEFAULT_LINE, Dialect, Filter, Format, Played, Player, Replay, ReplayOptions, Step,
+    TextOptions, TimeMode, View, Visibility,
 };
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -61,27 +61,50 @@ fn one(file: &Path, args: &Read, common: &Common, printer: &mut Printer) -> Resu
         cli::View::Current => View::Current,
     };
     let latency = args.time == Time::D || printer.format.fields().any(|f| f.starts_with("evt.latency"));
-    let options = ReplayOptions { view, latency, suppress: args.suppress.clone(), ..ReplayOptions::default() };
+    let mut options = ReplayOptions { view, latency, suppress: args.suppress.clone(), ..ReplayOptions::default() };
     let mut capture = open::capture(file, common)?;
     capture.set_follow(args.follow);
+    printer.start();
     if let Some(out) = &args.write {
         printer.open(out, capture.detect()?, view, common)?;
+        let mut player = Player::new(options);
+        let mut progress = Progress::new(printer.terminal);
+        let mut blocks = 0u64;
+        while !printer.done()
+            && let Some(item) = capture.next()?
+        {
+            if let Item::Block(block, content) = item {
+                match player.play(&content) {
+                    Played::Event(step) => printer.step(&step, Some(&block))?,
+                    Played::Nothing => printer.other(&block, &content)?,
+                }
+            }
+            if blocks.is_multiple_of(4096) {
+                progress.update(&capture);
+            }
+            blocks += 1;
+        }
+        progress.finish();
+        report(&capture, &player);
+        return Ok(());
     }
-    let mut player = Player::new(options);
+    // The end of the range is found by an event after it, whatever it is.
+    if let Some(filter) = &printer.filter
+        && args.to.is_none()
+    {
+        options.interest = filter.interest();
+    }
+    let mut replay = Replay::new(capture, options);
     let mut progress = Progress::new(printer.terminal || args.follow);
     let mut blocks = 0u64;
-    printer.start();
     while !printer.done() {
         if blocks.is_multiple_of(4096) {
-            progress.update(&capture);
+            progress.update(replay.capture());
         }
         blocks += 1;
-        match capture.next()? {
-            Some(Item::Block(block, content)) => match player.play(&content) {
-                Played::Event(step) => printer.step(&step, &block)?,
-                Played::Nothing => printer.other(&block, &content)?,
-            },
-            Some(Item::Skipped { .. }) => {}
+        match replay.next()? {
+            Some(Played::Event(step)) => printer.step(&step, None)?,
+            Some(Played::Nothing) => {}
             None if args.follow => {
                 printer.flush()?;
                 std::thread::sleep(FOLLOW_PAUSE);
@@ -91,11 +114,16 @@ fn one(file: &Path, args: &Read, common: &Common, printer: &mut Printer) -> Resu
     }
     progress.finish();
     printer.flush()?;
-    open::report_damage(&capture);
+    report(replay.capture(), replay.player());
+    Ok(())
+}
+
+/// Says on standard error what was not as it should be.
+fn report(capture: &Capture, player: &Player) {
+    open::report_damage(capture);
     open::report_checkpoints(capture.name(), player.checkpoint_notes());
     open::report_upgrade(capture.name(), player.upgrade_notes());
     open::report_state(capture.name(), &player.engine().counters());
-    Ok(())
 }
 
 struct Printer {
@@ -211,7 +239,7 @@ impl Printer {
         self.left == 0 || self.past
     }
 
-    fn step(&mut self, step: &Step<'_>, block: &Block<'_>) -> Result<()> {
+    fn step(&mut self, step: &Step<'_>, block: Option<&Block<'_>>) -> Result<()> {
         let wanted = match step.visibility {
             Visibility::Shown => true,
             Visibility::Internal => self.all,
@@ -240,11 +268,10 @@ impl Printer {
             return Ok(());
         }
         if let Some(writer) = &mut self.writer {
-            // The upgrade gives events of today's schema, which have no block of their own.
-            if self.text.dialect == Dialect::Libs {
-                writer.event(&step.event, None)?
-            } else {
-                writer.block(block, &Content::Event(step.event))?
+            match block.filter(|_| self.text.dialect == Dialect::Sysdig) {
+                Some(block) => writer.block(block, &Content::Event(step.event))?,
+                // The upgrade gives events of today's schema, which have no block of their own.
+                None => writer.event(&step.event, None)?,
             }
         } else if self.json {
             self.format.json(&context, &mut self.out);

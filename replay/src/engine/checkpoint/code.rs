@@ -19,9 +19,17 @@ pub(crate) struct Out {
     /// Numbers of strings and fd tables by their address. Never iterated: bytes do not depend on it.
     texts: HashMap<usize, u64>,
     tables: HashMap<usize, u64>,
+    /// Strings and tables are written each time, so that bytes depend on what is there only, not on
+    /// who shares it.
+    by_value: bool,
 }
 
 impl Out {
+    /// Writes what is there, not who shares it: to be hashed, not to be read.
+    pub fn by_value() -> Self {
+        Out { by_value: true, ..Out::default() }
+    }
+
     pub fn u64(&mut self, mut n: u64) {
         while n >= 0x80 {
             self.bytes.push(n.to_le_bytes()[0] | 0x80);
@@ -70,17 +78,19 @@ impl Out {
     }
 
     pub fn text(&mut self, text: &Text) {
-        if text.is_empty() {
+        if self.by_value {
+            self.slice(text);
+        } else if text.is_empty() {
             self.u64(0);
         } else {
             let known = self.texts.len() as u64;
-            let address = Arc::as_ptr(text).cast::<u8>().addr();
-            if let Some(n) = self.texts.get(&address) {
-                self.u64(*n);
-            } else {
-                self.texts.insert(address, known.saturating_add(2));
-                self.u64(1);
-                self.slice(text);
+            match self.texts.get(&Arc::as_ptr(text).cast::<u8>().addr()) {
+                Some(n) => self.u64(*n),
+                None => {
+                    self.texts.insert(Arc::as_ptr(text).cast::<u8>().addr(), known.saturating_add(2));
+                    self.u64(1);
+                    self.slice(text);
+                }
             }
         }
     }
@@ -90,6 +100,9 @@ impl Out {
         if table.is_empty() {
             self.u64(0);
             return false;
+        }
+        if self.by_value {
+            return true;
         }
         let known = self.tables.len() as u64;
         if let Some(n) = self.tables.get(&Arc::as_ptr(table).addr()) {
@@ -237,7 +250,6 @@ fn known<T: Clone>(list: &[T], n: u64) -> Option<T> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    #![allow(clippy::needless_for_each)]
     use super::*;
 
     #[test]

@@ -4,10 +4,10 @@ use super::super::container_json::{self, Container};
 use super::super::containers::Containers;
 use super::super::family::{FamilyWork, RING, RecentExits};
 use super::super::fd::FdKind;
-use super::super::lists::{Listed, kind_of};
+use super::super::lists::{Listed as InLists, kind_of};
 use super::super::pool::Pool;
 use super::super::table::{Enter, FD_COST, FdTable, Group as ThreadGroup, NONE, Slot, THREAD_COST, Table};
-use super::super::users::{self, Group, Interfaces, MAX_INTERFACES, User, Users};
+use super::super::users::{self, Group, Interfaces, Listed, MAX_INTERFACES, User, Users};
 use super::super::{Engine, Fd, Socket, Thread, bind};
 use super::CheckpointError;
 use super::code::In;
@@ -41,10 +41,7 @@ impl Engine {
     pub(crate) fn decode(&self, input: &mut In<'_>) -> Result<Engine> {
         let events = input.u64()?;
         let initial_state = option(input, In::u64)?;
-        let family_work = FamilyWork { done: input.u64()?, refused: input.u64()? };
         let lists_open = input.bool()?;
-        let listed = listed(input)?;
-        let switches = switches(input)?;
         let dying = option(input, In::i64)?;
         let closing = option(input, pair)?;
         let undated_exit = option(input, pair)?;
@@ -54,6 +51,12 @@ impl Engine {
         })?;
         let interfaces = interfaces(input)?;
         let recent_exits = exits(input)?;
+        let listed = listed(input)?;
+        let mut switches = BTreeMap::new();
+        for _ in 0..input.usize()? {
+            switches.insert(input.u16()?, input.u64()?);
+        }
+        let family_work = FamilyWork { done: input.u64()?, refused: input.u64()? };
         let mut table = table(input, Table::new(&self.limits))?;
         let users = read_users(input, &mut table.pool)?;
         let containers = read_containers(input, &mut table.pool)?;
@@ -88,33 +91,6 @@ impl Engine {
     }
 }
 
-fn listed(input: &mut In<'_>) -> Result<Listed> {
-    let mut listed = Listed::default();
-    let tids = input.usize()?;
-    if tids > Listed::MAX {
-        return Err(CheckpointError::Memory);
-    }
-    for _ in 0..tids {
-        listed.tids.push(input.i64()?);
-    }
-    for _ in 0..input.usize()? {
-        if !listed.ports.insert(input.u16()?) {
-            return invalid("port");
-        }
-    }
-    Ok(listed)
-}
-
-fn switches(input: &mut In<'_>) -> Result<BTreeMap<u16, u64>> {
-    let mut switches = BTreeMap::new();
-    for _ in 0..input.usize()? {
-        if switches.insert(input.u16()?, input.u64()?).is_some() {
-            return invalid("processor");
-        }
-    }
-    Ok(switches)
-}
-
 fn interfaces(input: &mut In<'_>) -> Result<Interfaces> {
     let count = input.usize()?;
     if count > MAX_INTERFACES {
@@ -129,7 +105,7 @@ fn interfaces(input: &mut In<'_>) -> Result<Interfaces> {
         };
         let linkspeed = option(input, In::u64)?;
         let name = input.slice()?;
-        listed.push(users::Listed { address, linkspeed, name: users::cut(name).into() });
+        listed.push(Listed { address, linkspeed, name: users::cut(name).into() });
     }
     Ok(Interfaces::of(listed))
 }
@@ -148,10 +124,29 @@ fn exits(input: &mut In<'_>) -> Result<RecentExits> {
     Ok(exits)
 }
 
+fn listed(input: &mut In<'_>) -> Result<InLists> {
+    let mut listed = InLists::default();
+    let count = input.usize()?;
+    if count > InLists::MAX {
+        return invalid("number of threads listed");
+    }
+    for _ in 0..count {
+        listed.tids.push(input.i64()?);
+    }
+    for _ in 0..input.usize()? {
+        listed.ports.insert(input.u16()?);
+    }
+    Ok(listed)
+}
+
 fn table(input: &mut In<'_>, mut table: Table) -> Result<Table> {
     table.threads_refused = input.u64()?;
     table.fds_refused = input.u64()?;
     table.next_seq = input.i64()?;
+    // Far more than a replay can reach, and far from where counting ends.
+    if !(1..=1 << 56).contains(&table.next_seq) {
+        return invalid("place in a group");
+    }
     let (groups, mut last) = (input.usize()?, None);
     // Each has a thread.
     if groups > table.max_threads {
@@ -175,8 +170,9 @@ fn table(input: &mut In<'_>, mut table: Table) -> Result<Table> {
         table.slots.push(Some(Box::new(entry)));
         table.index.insert(tid, slot);
     }
+    // How many of them live is the engine's word: events can say that a new thread is dead.
     if table.groups.values().any(|group| group.members.is_empty()) {
-        return invalid("group without threads");
+        return invalid("group of threads");
     }
     for parent in (0u32..).take(threads) {
         read_children(input, parent, &mut table)?;
@@ -191,7 +187,8 @@ fn read_slot(input: &mut In<'_>, tid: i64, table: &mut Table) -> Result<Slot> {
         let Some(group) = table.groups.get_mut(&pid) else {
             return invalid("group of a thread");
         };
-        if seq.unsigned_abs() >= table.next_seq.unsigned_abs() || group.members.insert(seq, tid).is_some() {
+        let counted = (1..table.next_seq.unsigned_abs()).contains(&seq.unsigned_abs());
+        if !counted || group.members.insert(seq, tid).is_some() {
             return invalid("place in a group");
         }
     }
@@ -395,5 +392,8 @@ fn read_container(input: &mut In<'_>) -> Result<Container> {
         return container.ok_or(CheckpointError::Invalid("container"));
     }
     let id = std::str::from_utf8(input.slice()?).map_err(|_| CheckpointError::Invalid("container"))?;
+    if id.is_empty() {
+        return invalid("container");
+    }
     Ok(Container { id: id.to_owned(), kind: option(input, In::u16)?, ..Container::default() })
 }

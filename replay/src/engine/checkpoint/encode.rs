@@ -1,18 +1,17 @@
 //! What the engine knows, written. Every structure is taken apart in full: a new field does not
 //! compile until something is done about it here.
 
-#![allow(clippy::needless_for_each)] // one line per row of fields
-
 use super::super::container_json::Container;
 use super::super::containers::Containers;
 use super::super::export::fd_type;
 use super::super::family::{FamilyWork, RecentExits};
-use super::super::lists::Listed;
+use super::super::lists::Listed as InLists;
 use super::super::table::{Enter, FdTable, Group as ThreadGroup, NONE, Slot, Table};
-use super::super::users::{self, Group, Interfaces, User, Users};
+use super::super::users::{Group, Interfaces, Listed, User, Users};
 use super::super::{Engine, Fd, Socket, Text, Thread};
 use super::code::Out;
 use scapkit_format::lists::interfaces::Address;
+use std::collections::HashMap;
 use std::sync::Arc;
 use zerocopy::IntoBytes;
 
@@ -42,26 +41,22 @@ impl Engine {
         } = self;
         out.u64(*events);
         option(out, *initial_state, Out::u64);
-        let FamilyWork { done, refused } = family_work;
-        out.u64(*done);
-        out.u64(*refused);
         out.bool(*lists_open);
-        let Listed { tids, ports } = listed;
-        out.usize(tids.len());
-        tids.iter().for_each(|tid| out.i64(*tid));
-        out.usize(ports.len());
-        ports.iter().for_each(|port| out.u16(*port));
-        out.usize(switches.len());
-        for (cpu, ts) in switches {
-            out.u16(*cpu);
-            out.u64(*ts);
-        }
         option(out, *dying, Out::i64);
         option(out, *closing, pair);
         option(out, *undated_exit, pair);
         option(out, machine.as_ref(), |out, m| out.bytes.extend_from_slice(m.as_bytes()));
         put_interfaces(out, interfaces);
         exits(out, recent_exits);
+        put_listed(out, listed);
+        out.usize(switches.len());
+        for (cpu, ts) in switches {
+            out.u16(*cpu);
+            out.u64(*ts);
+        }
+        let FamilyWork { done, refused } = family_work;
+        out.u64(*done);
+        out.u64(*refused);
         put_table(out, table);
         put_users(out, users);
         put_containers(out, containers);
@@ -69,6 +64,38 @@ impl Engine {
         out.u64(table.pool.refused);
         out.usize(table.pool.recent().count());
         table.pool.recent().for_each(|text| out.text(text));
+    }
+
+    /// What can be seen of the state, hashed: threads with their fds, users, groups, containers,
+    /// interfaces, the machine. How the engine keeps it does not matter.
+    pub fn hash(&self) -> [u8; 32] {
+        let mut out = Out::by_value();
+        option(&mut out, self.machine.as_ref(), |out, m| out.bytes.extend_from_slice(m.as_bytes()));
+        put_interfaces(&mut out, &self.interfaces);
+        put_users(&mut out, &self.users);
+        for container in self.containers() {
+            put_container(&mut out, container);
+        }
+        let mut hasher = blake3::Hasher::new();
+        let mut tables = HashMap::new();
+        for (tid, slot) in self.table.slots_by_tid() {
+            let Some(s) = self.table.get(slot) else { continue };
+            out.i64(tid);
+            put_thread(&mut out, &s.thread);
+            out.u32(self.alive_threads(s.thread.pid));
+            // A table may be that of many threads.
+            let fds = tables.entry(Arc::as_ptr(&s.fds).addr()).or_insert_with(|| {
+                let mut out = Out::by_value();
+                put_fds(&mut out, &s.fds);
+                blake3::hash(&out.bytes)
+            });
+            out.bytes.extend_from_slice(fds.as_bytes());
+            // Not all of it in memory at once.
+            hasher.update(&out.bytes);
+            out.bytes.clear();
+        }
+        hasher.update(&out.bytes);
+        *hasher.finalize().as_bytes()
     }
 }
 
@@ -88,7 +115,7 @@ fn put_interfaces(out: &mut Out, interfaces: &Interfaces) {
     // Addresses for lookups are made of the listed ones.
     let Interfaces { all: _, listed } = interfaces;
     out.usize(listed.len());
-    for users::Listed { address, linkspeed, name } in listed {
+    for Listed { address, linkspeed, name } in listed {
         match address {
             Address::V4 { address, netmask, broadcast } => {
                 out.bytes.push(4);
@@ -115,6 +142,14 @@ fn exits(out: &mut Out, exits: &RecentExits) {
         out.i64(ts.wrapping_sub(last).cast_signed());
         last = *ts;
     }
+}
+
+fn put_listed(out: &mut Out, listed: &InLists) {
+    let InLists { tids, ports } = listed;
+    out.usize(tids.len());
+    tids.iter().for_each(|tid| out.i64(*tid));
+    out.usize(ports.len());
+    ports.iter().for_each(|port| out.u16(*port));
 }
 
 fn put_table(out: &mut Out, table: &Table) {

@@ -131,6 +131,10 @@ impl Parts {
         let all = if part.bytes.len() as u64 == part.whole.0 {
             part.bytes
         } else {
+            // Memory that is not written to is not used, whatever the length says.
+            if part.number == 0 {
+                bytes.reserve_exact(usize::try_from(part.whole.0).unwrap_or(0));
+            }
             bytes.extend_from_slice(part.bytes);
             if (bytes.len() as u64) < part.whole.0 {
                 *self = Parts { bytes, next: parts.next.saturating_add(1), whole: part.whole };

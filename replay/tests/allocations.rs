@@ -1,0 +1,123 @@
+//! What happens all the time costs no allocation: reading, writing, looking at files, changing threads.
+//!
+//! The counter is of this program: this file must stay the only test in it that runs at a time.
+#![allow(unsafe_code)] // the allocator below
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
+
+use scapkit_format::schema::id;
+use scapkit_format::synth::{Params, Synth};
+use scapkit_format::{Capture, Limits};
+use scapkit_replay::{
+    DEFAULT_JSON, DEFAULT_LINE, Dialect, Format, Interest, Played, Replay, ReplayOptions, TextOptions, View,
+};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call goes to the system's allocator as it is; counting does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps to the rules of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps to the rules of `dealloc`.
+        unsafe { System.dealloc(at, layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps to the rules of `realloc`.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+const ROUNDS: i64 = 2000;
+/// Events of a round.
+const CALLS: usize = 6;
+
+/// Threads that open a file and a socket each, and then do the same over and over.
+fn busy() -> Vec<u8> {
+    let mut s = Synth::new();
+    s.section().machine("m", 2, 0);
+    let mut ts = 1_700_000_000_000_000_000;
+    let mut event = |s: &mut Synth, tid: i64, event_type: u16, params: &Params| {
+        ts += 1_000;
+        s.event(ts, tid, event_type, params);
+    };
+    let tids = 100..104;
+    for tid in tids.clone() {
+        let opened = Params::new().i64(3).i64(-100).str("/srv/data").u32(1).u32(0).u32(0x801).u64(7);
+        event(&mut s, tid, id::SYSCALL_OPENAT_2_X, &opened);
+        event(&mut s, tid, id::SOCKET_SOCKET_X, &Params::new().i64(4).u32(2).u32(1).u32(0));
+    }
+    for round in 0..ROUNDS {
+        let tid = 100 + round % 4;
+        let data = Params::new().i64(5).bytes(b"a\x00b\"\xff").i64(3 + round % 2).u32(4096);
+        let memory = Params::new().i64(tid).u64(1).u64(round.cast_unsigned()).u32(90_112).u32(20_000).u32(0);
+        let status = Params::new().i64(0).i64(-100).str("/etc/passwd").u32(0);
+        event(&mut s, tid, id::SYSCALL_READ_X, &data);
+        event(&mut s, tid, id::SYSCALL_WRITE_X, &data);
+        event(&mut s, tid, id::SYSCALL_NEWFSTATAT_X, &status);
+        event(&mut s, tid, id::SCHEDSWITCH_6_E, &memory);
+        event(&mut s, tid, id::PAGE_FAULT_E, &Params::new().u64(1).u64(2).u32(3));
+        event(&mut s, tid, id::SYSCALL_LSEEK_X, &Params::new().i64(0).i64(3).u64(1).u8(1));
+    }
+    s.finish()
+}
+
+/// Allocations while the second half of the capture is replayed.
+fn count(options: ReplayOptions, formats: &[(Format, bool)], skips: bool) -> u64 {
+    let text = TextOptions::new(if options.view == View::Current { Dialect::Libs } else { Dialect::Sysdig });
+    let mut replay = Replay::new(Capture::from_bytes(busy(), "busy", Limits::default()), options);
+    let mut out = Vec::with_capacity(1 << 20);
+    let (mut blocks, mut before) = (0usize, 0);
+    while let Some(played) = replay.next().unwrap() {
+        blocks += 1;
+        if blocks == if skips { 1 } else { 100 } {
+            before = ALLOCATIONS.load(Ordering::Relaxed);
+        }
+        if let Played::Event(step) = played {
+            out.clear();
+            let context = step.context(step.event.ts, &text);
+            for (format, json) in formats {
+                if *json {
+                    format.json(&context, &mut out);
+                } else {
+                    format.line(&context, &mut out);
+                }
+            }
+            assert!(formats.is_empty() || out.len() > 20);
+        }
+        if !skips && blocks == 100 + CALLS * 1000 {
+            return ALLOCATIONS.load(Ordering::Relaxed) - before;
+        }
+    }
+    assert!(skips);
+    assert!(replay.engine().counters().events > 10_000);
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
+/// One test, so that no other allocates meanwhile.
+#[test]
+fn steady_state_allocates_nothing() {
+    let line = Format::compile(DEFAULT_LINE).unwrap();
+    let object = Format::compile(DEFAULT_JSON).unwrap();
+    for view in [View::Recorded, View::Current] {
+        let options = |interest| ReplayOptions { view, interest, ..ReplayOptions::default() };
+        assert_eq!(count(options(Interest::default()), &[], false), 0, "{view:?}: state");
+        assert_eq!(count(options(Interest::default()), &[(line.clone(), false)], false), 0, "{view:?}: text");
+        assert_eq!(count(options(Interest::default()), &[(object.clone(), true)], false), 0, "{view:?}: JSON");
+        // The beginning is in it here: threads, fds, the first strings.
+        let beginning = count(options(Interest::default().types([])), &[], true);
+        assert!(beginning < 100, "{view:?}: {beginning}");
+    }
+}
