@@ -5,6 +5,7 @@ use crate::printable;
 use anyhow::{Context, Result, bail};
 use scapkit_format::{Capture, Limits};
 use scapkit_replay::engine::EngineCounters;
+use scapkit_replay::replay::CheckpointNotes;
 use scapkit_replay::upgrade::UpgradeNotes;
 use std::fmt::Write;
 use std::path::Path;
@@ -83,6 +84,14 @@ pub fn report_upgrade(name: &str, notes: &UpgradeNotes) {
         if count > 0 {
             eprintln!("scapkit: {name}: note: {count} {what}");
         }
+    }
+}
+
+/// Says on standard error which checkpoints were not used.
+pub fn report_checkpoints(name: &str, notes: &CheckpointNotes) {
+    if let Some(first) = &notes.first {
+        let name = printable(name);
+        eprintln!("scapkit: {name}: note: checkpoint not used, {first}; the state is that of the lists");
     }
 }
 

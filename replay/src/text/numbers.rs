@@ -72,7 +72,6 @@ pub fn pair(value: u64) -> [u8; 2] {
 }
 
 /// Decimal.
-#[inline]
 pub fn unsigned(out: &mut Vec<u8>, value: u64) {
     // Most numbers are small.
     match value {
@@ -84,12 +83,22 @@ pub fn unsigned(out: &mut Vec<u8>, value: u64) {
             let skip = usize::from(value < 1000);
             out.extend_from_slice(all.get(skip..).unwrap_or_default());
         }
+        10_000..100_000_000 => {
+            unsigned(out, value / 10_000);
+            four(out, value);
+        }
         _ => {
-            let mut d = Digits::new();
-            d.decimal(value);
-            d.flush(out);
+            unsigned(out, value / 100_000_000);
+            four(out, value / 10_000);
+            four(out, value);
         }
     }
+}
+
+/// The last four digits.
+#[inline]
+fn four(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice([pair(value / 100), pair(value)].as_flattened());
 }
 
 /// Decimal, with a sign when negative.
@@ -278,7 +287,7 @@ mod tests {
             let bits = v.cast_unsigned();
             prop_assert_eq!(text(|o| signed(o, v)), v.to_string());
             prop_assert_eq!(text(|o| unsigned(o, bits)), bits.to_string());
-            for small in [bits >> 60, bits >> 57, bits >> 53, bits >> 50] {
+            for small in [60, 57, 53, 50, 47, 43, 40, 37, 30, 20, 10].map(|n| bits >> n) {
                 prop_assert_eq!(text(|o| unsigned(o, small)), small.to_string());
             }
             prop_assert_eq!(text(|o| nine(o, bits % 1_000_000_000)), format!("{:09}", bits % 1_000_000_000));

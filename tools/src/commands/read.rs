@@ -121,6 +121,7 @@ fn one(file: &Path, args: &Read, common: &Common, printer: &mut Printer) -> Resu
 /// Says on standard error what was not as it should be.
 fn report(capture: &Capture, player: &Player) {
     open::report_damage(capture);
+    open::report_checkpoints(capture.name(), player.checkpoint_notes());
     open::report_upgrade(capture.name(), player.upgrade_notes());
     open::report_state(capture.name(), &player.engine().counters());
 }

@@ -112,6 +112,7 @@ fn digest(file: &Path, args: &Args, common: &Common) -> Result<Digest> {
     }
     progress.finish();
     open::report_damage(replay.capture());
+    open::report_checkpoints(replay.capture().name(), replay.checkpoint_notes());
     open::report_upgrade(replay.capture().name(), replay.upgrade_notes());
     open::report_state(replay.capture().name(), &replay.engine().counters());
     Ok(digester.finish(replay.engine(), replay.capture().damages().count))
