@@ -1,6 +1,6 @@
 //! A replay that starts at a checkpoint is the rest of the whole one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(clippy::arithmetic_side_effects)]
+#![allow(clippy::arithmetic_side_effects, clippy::needless_for_each, clippy::needless_pass_by_value)]
 
 mod world;
 

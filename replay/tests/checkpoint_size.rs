@@ -59,7 +59,7 @@ fn ten_thousand_processes() {
             .zip(&names)
             .map(|(fd, name)| Fd {
                 fd,
-                ino: 1_000_000 + fd as u64,
+                ino: 1_000_000 + fd.cast_unsigned(),
                 kind: FdType::FILE_V2,
                 info: FdInfo::File { open_flags: 1, name: name.as_bytes(), dev: Some(0x801) },
                 extra: &[],

@@ -1,5 +1,7 @@
 //! The filter language against the facts of golden-tests.yaml: what parses, what compiles, what holds.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::format_collect)]
+
 mod shared;
 
 use scapkit_format::lists::threads::Thread;

@@ -271,7 +271,7 @@ impl Engine {
 
     /// How many fds a thread uses.
     pub fn fd_count(&self, tid: i64) -> usize {
-        self.table.find(tid).and_then(|s| self.table.fds(s)).map_or(0, |fds| fds.len())
+        self.table.find(tid).and_then(|s| self.table.fds(s)).map_or(0, table::FdTable::len)
     }
 
     /// What is the same for two threads at one time if they use one fd table, which then need not be looked at

@@ -313,15 +313,9 @@ fn parse_number(kind: Kind, text: &[u8]) -> Result<i128, String> {
     let wide = || u64::try_from(n & i128::from(u64::MAX)).unwrap_or(0);
     let low = |bits: u32| wide() & (u64::MAX >> 64u32.saturating_sub(bits).min(63));
     Ok(match kind {
-        Kind::Int8 => i128::from(i8::from_le_bytes([low(8).to_le_bytes()[0]])),
-        Kind::Int16 => {
-            let [a, b, ..] = low(16).to_le_bytes();
-            i128::from(i16::from_le_bytes([a, b]))
-        }
-        Kind::Int32 => {
-            let [a, b, c, d, ..] = low(32).to_le_bytes();
-            i128::from(i32::from_le_bytes([a, b, c, d]))
-        }
+        Kind::Int8 => i128::from(low(8).to_le_bytes().first_chunk().map_or(0, |b| i8::from_le_bytes(*b))),
+        Kind::Int16 => i128::from(low(16).to_le_bytes().first_chunk().map_or(0, |b| i16::from_le_bytes(*b))),
+        Kind::Int32 => i128::from(low(32).to_le_bytes().first_chunk().map_or(0, |b| i32::from_le_bytes(*b))),
         Kind::Int64 | Kind::Double => i128::from(wide().cast_signed()),
         Kind::Uint8 => i128::from(low(8)),
         Kind::Uint16 | Kind::Port => i128::from(low(16)),

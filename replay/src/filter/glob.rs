@@ -1,6 +1,8 @@
 //! Patterns of the shell, and regular expressions, on the regex crate: linear time, bounded size.
 
 use regex::bytes::{Regex, RegexBuilder};
+// Writing to a string cannot fail.
+use std::fmt::Write as _;
 
 /// Most memory of one compiled pattern.
 const SIZE_LIMIT: usize = 2 << 20;
@@ -54,7 +56,7 @@ fn literal(out: &mut String, b: u8) {
     if b.is_ascii_alphanumeric() {
         out.push(char::from(b));
     } else {
-        out.push_str(&format!("\\x{b:02x}"));
+        let _ = write!(out, "\\x{b:02x}");
     }
 }
 
@@ -82,7 +84,7 @@ fn class(text: &[u8]) -> Option<(String, usize)> {
             let inside = text.get(at.saturating_add(2)..)?;
             let name = NAMES.iter().find(|n| inside.starts_with(format!("{n}:]").as_bytes()));
             if let Some(name) = name {
-                out.push_str(&format!("[:{name}:]"));
+                let _ = write!(out, "[:{name}:]");
                 at = at.saturating_add(name.len()).saturating_add(4);
                 continue;
             }
@@ -92,14 +94,14 @@ fn class(text: &[u8]) -> Option<(String, usize)> {
         if range {
             let (high, after) = member(text, next.saturating_add(1))?;
             if low <= high {
-                out.push_str(&format!("\\x{low:02x}-\\x{high:02x}"));
+                let _ = write!(out, "\\x{low:02x}-\\x{high:02x}");
             } else if out == "[" || out == "[^" {
                 // An empty range matches nothing; there is no empty class.
                 out.push_str("&&[^\\x00-\\xff]");
             }
             at = after;
         } else {
-            out.push_str(&format!("\\x{low:02x}"));
+            let _ = write!(out, "\\x{low:02x}");
             at = next;
         }
     }

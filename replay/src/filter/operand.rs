@@ -439,8 +439,6 @@ impl Source {
                 stack.text.extend_from_slice(cx.event.param(index).filter(|d| !d.is_empty())?);
                 Some(())
             }
-            // Refused by the compiler.
-            Source::RawArgument(_) => None,
             Source::Literal(text) => {
                 stack.text.extend_from_slice(text);
                 Some(())
@@ -498,7 +496,8 @@ impl Source {
                 stack.text.drain(start..end);
                 Some(())
             }
-            Source::List(_) => None,
+            // Refused by the compiler.
+            Source::List(_) | Source::RawArgument(_) => None,
         }
     }
 

@@ -611,10 +611,9 @@ fn unescape(text: &[u8], quote: u8) -> Result<Vec<u8>, (usize, String)> {
             b'n' => b'\n',
             b'r' => b'\r',
             b't' => b'\t',
-            b'\\' => b'\\',
             b'/' => b'/',
             // Upstream drops the blank.
-            b' ' => b'\\',
+            b'\\' | b' ' => b'\\',
             b if b == quote => b,
             b'"' => return Err((at, "invalid \\\" escape in '-quoted string".into())),
             b'\'' => return Err((at, "invalid \\' escape in \"-quoted string".into())),
@@ -623,13 +622,11 @@ fn unescape(text: &[u8], quote: u8) -> Result<Vec<u8>, (usize, String)> {
                     return Err((at, "truncated hex char escape sequence".into()));
                 };
                 let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-                match digit(*high).zip(digit(*low)) {
-                    Some((high, low)) => (high << 4) | low,
-                    None => {
-                        let shown = String::from_utf8_lossy(&[*high, *low]).into_owned();
-                        return Err((at, format!("invalid hex char escape sequence: {shown}")));
-                    }
-                }
+                let Some((high, low)) = digit(*high).zip(digit(*low)) else {
+                    let shown = String::from_utf8_lossy(&[*high, *low]).into_owned();
+                    return Err((at, format!("invalid hex char escape sequence: {shown}")));
+                };
+                (high << 4) | low
             }
             other => {
                 let shown = other.escape_ascii();

@@ -102,6 +102,7 @@ fn byte(out: &mut Vec<u8>, b: u8) {
 /// names becomes `\u001b`; bytes that are no UTF-8 become lone surrogates `\udc80` to `\udcff`, so that
 /// nothing is lost (Python's `surrogateescape` gives the same).
 #[inline]
+#[allow(clippy::needless_bitwise_bool)] // no branch per byte
 pub fn json(out: &mut Vec<u8>, start: usize) {
     let tail = out.get(start..).unwrap_or_default();
     if !all(tail, |b| (0x20..0x7F).contains(&b) & (b != b'"') & (b != b'\\')) {

@@ -84,13 +84,13 @@ impl Out {
             self.u64(0);
         } else {
             let known = self.texts.len() as u64;
-            match self.texts.get(&Arc::as_ptr(text).cast::<u8>().addr()) {
-                Some(n) => self.u64(*n),
-                None => {
-                    self.texts.insert(Arc::as_ptr(text).cast::<u8>().addr(), known.saturating_add(2));
-                    self.u64(1);
-                    self.slice(text);
-                }
+            let address = Arc::as_ptr(text).cast::<u8>().addr();
+            if let Some(n) = self.texts.get(&address) {
+                self.u64(*n);
+            } else {
+                self.texts.insert(address, known.saturating_add(2));
+                self.u64(1);
+                self.slice(text);
             }
         }
     }
@@ -257,8 +257,12 @@ mod tests {
         let mut out = Out::default();
         let unsigned = [0, 1, 127, 128, 16_383, 16_384, u64::from(u32::MAX), u64::MAX - 1, u64::MAX];
         let signed = [0, -1, 1, 63, -64, 64, i64::MIN, i64::MAX];
-        unsigned.iter().for_each(|n| out.u64(*n));
-        signed.iter().for_each(|n| out.i64(*n));
+        for n in unsigned {
+            out.u64(n);
+        }
+        for n in signed {
+            out.i64(n);
+        }
         out.key(i64::MIN, None);
         out.key(i64::MAX, Some(i64::MIN));
         out.id32(u32::MAX);
