@@ -1,6 +1,12 @@
 //! Captures made to be slow or large: memory stays below its bound, what is not kept is counted, and the time
 //! grows with the number of events. Bounds on time are generous: quadratic work would take minutes or hours.
-#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+#![allow(
+    clippy::duration_suboptimal_units,
+    clippy::large_stack_arrays,
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing
+)]
 
 mod world;
 

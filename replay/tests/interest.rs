@@ -1,5 +1,11 @@
 //! Events of no interest are not shown, and nothing else is different.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::arithmetic_side_effects)]
+#![allow(
+    clippy::format_push_string,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects
+)]
 
 use scapkit_format::schema::id;
 use scapkit_format::{Capture, Limits};
@@ -51,7 +57,7 @@ fn play(path: &Path, view: View, interest: &Interest, wanted: &Interest) -> (Vec
             engine.counters()
         );
         if steps.len() % 500 == 0 {
-            text.push_str(&format!("{engine:?}"));
+            text += &format!("{engine:?}");
         }
         steps.push((step.number, text));
     }

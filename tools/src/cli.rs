@@ -194,6 +194,7 @@ pub struct Replay {
     /// Compare with the digests kept, with status 1 and the differences when one differs. EXPECTED: another
     /// folder that holds them, or the file for a single FILE
     #[arg(long, value_name = "EXPECTED", num_args = 0..=1, require_equals = true)]
+    #[allow(clippy::option_option)] // clap's form of an option whose value may be left out
     pub check: Option<Option<PathBuf>>,
     /// Write the digests instead of comparing them
     #[arg(long)]

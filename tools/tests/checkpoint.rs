@@ -52,7 +52,8 @@ fn others_read_what_is_cut() {
         let bytes = std::fs::read(&whole).unwrap();
         let blocks = run(Command::new(SCAPKIT).args(["verify", "--json"]).arg(&whole)).expect(0).out();
         let blocks: serde_json::Value = serde_json::from_str(&blocks).unwrap();
-        let (all, events) = (blocks["blocks"].as_u64().unwrap() as usize, blocks["events"].as_u64().unwrap() as usize);
+        let number = |name: &str| usize::try_from(blocks[name].as_u64().unwrap()).unwrap();
+        let (all, events) = (number("blocks"), number("events"));
         let rest = events / 3;
         let half = at.join(format!("half-{name}"));
         std::fs::write(&half, cut_capture(&bytes, all - rest)).unwrap();

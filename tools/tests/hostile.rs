@@ -124,7 +124,7 @@ fn orphans_handed_on_and_on() {
 fn what_a_machine_has_is_kept() {
     let mut s = start();
     for n in 0..2000 {
-        s.event(ts(2 * n), 2 + n, id::SYSCALL_CLONE_20_X, &born(2 + n, 1 + n, 2 + n));
+        s.event(ts(2 * n), 2 + n, id::SYSCALL_CLONE_20_X, &born(2 + n, 1, 2 + n));
         let open = Params::new().i64(n).str("/x").u32(0).u32(0).u32(0).u64(0);
         s.event(ts(2 * n + 1), 2 + n, id::SYSCALL_OPEN_X, &open);
     }

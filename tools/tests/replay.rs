@@ -1,6 +1,6 @@
 //! `scapkit replay`: digests, and what they are compared with.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::format_collect, clippy::naive_bytecount, clippy::unwrap_used)]
 
 mod common;
 
@@ -88,8 +88,8 @@ fn update_check_and_differ() {
     let ran = folder.run("replay --check old-2016.scap break-in.scap").expect(1);
     let said = ran.out();
     assert!(said.starts_with("old-2016.scap: ok\nbreak-in.scap: events: "), "{said}");
-    assert!(said.contains(" expected, ") && said.contains("break-in.scap: event openat<: "), "{said}");
-    assert!(said.contains("break-in.scap: state-hash: "), "{said}");
+    assert!(said.contains(" expected, ") && said.contains("break-in.scap: event close<: "), "{said}");
+    assert!(said.contains(" more differences"), "{said}");
     folder.run("replay --update break-in.scap").expect(0);
     folder.run("replay --check break-in.scap").expect(0);
 }

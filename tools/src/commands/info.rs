@@ -33,6 +33,7 @@ pub fn run(args: &Info, common: &Common) -> Result<Outcome> {
     failed.map_or(Ok(Outcome::Yes), Err)
 }
 
+#[allow(clippy::many_single_char_names)] // a row each
 fn text(out: &mut impl Write, f: &Facts) -> std::io::Result<()> {
     let mut row = |name: &str, value: String| writeln!(out, "  {name:<12} {}", printable(&value));
     let n = time::grouped;
