@@ -9,11 +9,10 @@
 #![allow(clippy::arithmetic_side_effects)]
 
 use scapkit_format::input::Input;
-use scapkit_format::schema::id;
 use scapkit_format::{Capture, Content, Item, Limits};
 use scapkit_replay::{
-    DEFAULT_JSON, DEFAULT_LINE, Dialect, Format, Interest, Played, Replay, ReplayOptions, Step, TextOptions, View,
-    Visibility,
+    DEFAULT_JSON, DEFAULT_LINE, Dialect, Filter, Format, Interest, Played, Replay, ReplayOptions, Step, TextOptions,
+    View, Visibility,
 };
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -95,17 +94,6 @@ fn replay_some(
     (replay.engine().counters().events.max(events), hits)
 }
 
-/// What `evt.type = execve` needs: few events are of interest.
-fn rare(source: &Source, view: View) -> (u64, u64) {
-    replay_some(source, view, Interest::default().types([id::SYSCALL_EXECVE_19_X]), &mut |_| true)
-}
-
-/// What `fd.name contains zzzz` asks of an event.
-fn named_zzzz(step: &Step<'_>) -> bool {
-    let fd = step.bound.fd.and_then(|fd| step.engine.fd(step.bound.tid, fd));
-    fd.is_some_and(|fd| fd.name.windows(4).any(|w| w == b"zzzz"))
-}
-
 fn print(source: &Source, view: View, json: bool) -> (u64, u64) {
     let format = Format::compile(if json { DEFAULT_JSON } else { DEFAULT_LINE }).unwrap();
     let options = TextOptions::new(if view == View::Recorded { Dialect::Sysdig } else { Dialect::Libs });
@@ -125,6 +113,13 @@ fn print(source: &Source, view: View, json: bool) -> (u64, u64) {
     })
 }
 
+/// A filter as `read` uses it.
+fn filter(source: &Source, view: View, text: &str) -> (u64, u64) {
+    let mut filter = Filter::compile(text).unwrap();
+    let options = TextOptions::new(if view == View::Recorded { Dialect::Sysdig } else { Dialect::Libs });
+    replay_some(source, view, filter.interest(), &mut |step| filter.matches(&step.context(step.event.ts, &options)))
+}
+
 /// A stage: its name and what it does with a capture.
 type Stage = (&'static str, fn(&Source) -> (u64, u64));
 
@@ -132,10 +127,14 @@ const STAGES: &[Stage] = &[
     ("read", read),
     ("state recorded", |s| replay(s, View::Recorded, |_| true)),
     ("state current", |s| replay(s, View::Current, |_| true)),
-    ("fd.name recorded", |s| replay(s, View::Recorded, named_zzzz)),
-    ("fd.name current", |s| replay(s, View::Current, named_zzzz)),
-    ("type recorded", |s| rare(s, View::Recorded)),
-    ("type current", |s| rare(s, View::Current)),
+    ("filter fd.name contains zzzz, recorded", |s| filter(s, View::Recorded, "fd.name contains zzzz")),
+    ("filter fd.name contains zzzz, current", |s| filter(s, View::Current, "fd.name contains zzzz")),
+    ("filter evt.type=execve, recorded", |s| filter(s, View::Recorded, "evt.type=execve")),
+    ("filter evt.type=execve, current", |s| filter(s, View::Current, "evt.type=execve")),
+    ("filter thread.tid=1, current", |s| filter(s, View::Current, "thread.tid=1")),
+    ("filter lineage and path, current", |s| {
+        filter(s, View::Current, "proc.aname in (sshd, login) and fd.name startswith /etc")
+    }),
     ("text recorded", |s| print(s, View::Recorded, false)),
     ("text current", |s| print(s, View::Current, false)),
     ("json recorded", |s| print(s, View::Recorded, true)),

@@ -8,7 +8,7 @@ use scapkit_format::schema::id;
 use scapkit_format::synth::{Params, Synth};
 use scapkit_format::{Capture, Limits};
 use scapkit_replay::{
-    DEFAULT_JSON, DEFAULT_LINE, Dialect, Format, Interest, Played, Replay, ReplayOptions, TextOptions, View,
+    DEFAULT_JSON, DEFAULT_LINE, Dialect, Filter, Format, Interest, Played, Replay, ReplayOptions, TextOptions, View,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,6 +76,15 @@ fn busy() -> Vec<u8> {
 
 /// Allocations while the second half of the capture is replayed.
 fn count(options: ReplayOptions, formats: &[(Format, bool)], skips: bool) -> u64 {
+    count_filtered(options, formats, skips, None)
+}
+
+fn count_filtered(
+    options: ReplayOptions,
+    formats: &[(Format, bool)],
+    skips: bool,
+    mut filter: Option<(Filter, bool)>,
+) -> u64 {
     let text = TextOptions::new(if options.view == View::Current { Dialect::Libs } else { Dialect::Sysdig });
     let mut replay = Replay::new(Capture::from_bytes(busy(), "busy", Limits::default()), options);
     let mut out = Vec::with_capacity(1 << 20);
@@ -96,6 +105,9 @@ fn count(options: ReplayOptions, formats: &[(Format, bool)], skips: bool) -> u64
                 }
             }
             assert!(formats.is_empty() || out.len() > 20);
+            if let Some((filter, matches)) = &mut filter {
+                *matches |= filter.matches(&context);
+            }
         }
         if !skips && blocks == 100 + CALLS * 1000 {
             return ALLOCATIONS.load(Ordering::Relaxed) - before;
@@ -105,6 +117,22 @@ fn count(options: ReplayOptions, formats: &[(Format, bool)], skips: bool) -> u64
     assert!(replay.engine().counters().events > 10_000);
     ALLOCATIONS.load(Ordering::Relaxed) - before
 }
+
+/// Conditions of every kind.
+const FILTERS: [&str; 12] = [
+    "fd.name contains zzzz",
+    "fd.name glob *.log or fd.name regex '/srv/[a-z]*x'",
+    "evt.type in (read, write) and proc.name != cat",
+    "proc.aname = sshd or proc.acmdline contains bash",
+    "evt.arg.data contains zzzz or evt.buffer bcontains ff00ff",
+    "toupper(fd.name) = /SRV/X or basename(fd.name) in (a, b, c, d, e, f, g, h)",
+    "join(':', (proc.name, fd.num)) = x:1 or concat(fd.name, fd.directory) startswith zz",
+    "len(fd.name) > 100 or b64(fd.name) = x",
+    "fd.types intersects (unix, pipe)",
+    "fd.ip = 1.2.3.4 or fd.port in (80, 443) or fd.net = 10.0.0.0/8",
+    "proc.cmdline icontains ZZZ or fd.name pmatch (/etc, /usr/*/x)",
+    "fd.name contains anyof (aaa, bbb, ccc) or fd.directory = val(fd.name)",
+];
 
 /// One test, so that no other allocates meanwhile.
 #[test]
@@ -116,6 +144,10 @@ fn steady_state_allocates_nothing() {
         assert_eq!(count(options(Interest::default()), &[], false), 0, "{view:?}: state");
         assert_eq!(count(options(Interest::default()), &[(line.clone(), false)], false), 0, "{view:?}: text");
         assert_eq!(count(options(Interest::default()), &[(object.clone(), true)], false), 0, "{view:?}: JSON");
+        for filter in FILTERS {
+            let compiled = Some((Filter::compile(filter).unwrap(), false));
+            assert_eq!(count_filtered(options(Interest::default()), &[], false, compiled), 0, "{view:?}: {filter}");
+        }
         // The beginning is in it here: threads, fds, the first strings.
         let beginning = count(options(Interest::default().types([])), &[], true);
         assert!(beginning < 100, "{view:?}: {beginning}");

@@ -92,6 +92,11 @@ impl Filter {
         }
         let [sysdig, libs] = &*self.options;
         let options = if cx.options.dialect == Dialect::Sysdig { sysdig } else { libs };
+        let TextOptions { dialect: _, time, buffers, cut, zone } = cx.options;
+        if *time == options.time && *buffers == options.buffers && *cut == options.cut && zone.is_none() {
+            // The usual case, without a copy.
+            return holds(&self.root, cx, &mut self.stack);
+        }
         let cx = Context { options, ..*cx };
         holds(&self.root, &cx, &mut self.stack)
     }
