@@ -84,6 +84,7 @@ pub struct Info {
 
 /// Print events, one per line
 #[derive(Debug, Args)]
+#[command(override_usage = "scapkit read [OPTIONS] FILE... [FILTER]")]
 #[command(after_help = "T is an event time: 2026-11-23T10:00:00.5Z, 10:00:00.5 (in the capture's first day),\n\
     +1.5s from the start, or nanoseconds.\n\n\
     FILTER is a condition on fields, as sysdig and Falco take it: FIELD OP VALUE with and, or, not and\n\
@@ -102,7 +103,7 @@ pub struct Info {
     scapkit read growing.scap --follow")]
 pub struct Read {
     /// Captures, read one after another, and a filter: what follows the last word that is a file
-    #[arg(required = true, value_name = "FILE... [FILTER", allow_negative_numbers = true)]
+    #[arg(required = true, value_name = "FILE... FILTER", allow_negative_numbers = true)]
     pub words: Vec<OsString>,
     /// Output format, as sysdig's -p: text with `%FIELD`, `%FIELD[ARG]`, `%20FIELD`; a leading * prints
     /// lines in which a field is missing too
