@@ -6,7 +6,8 @@ use libfuzzer_sys::fuzz_target;
 use scapkit_format::{Capture, Limits};
 use scapkit_replay::engine::EngineLimits;
 use scapkit_replay::{
-    BufferMode, DEFAULT_LINE, Dialect, Digest, Filter, Format, Played, Replay, ReplayOptions, TextOptions, TimeMode, View, fields,
+    BufferMode, DEFAULT_LINE, Dialect, Digest, Filter, Format, Played, Replay, ReplayOptions, TextOptions, TimeMode,
+    View, fields,
 };
 use std::sync::LazyLock;
 
@@ -19,7 +20,9 @@ static ALL: LazyLock<Format> = LazyLock::new(|| {
             text.push_str(&shown);
         }
     }
-    text.push_str("%evt.arg[0] %evt.arg[1] %evt.arg.flags %evt.rawarg.res %evt.rawarg.fd %proc.aname[1] %proc.aname[9]");
+    text.push_str(
+        "%evt.arg[0] %evt.arg[1] %evt.arg.flags %evt.rawarg.res %evt.rawarg.fd %proc.aname[1] %proc.aname[9]",
+    );
     text.push_str(" %proc.env[PATH] %thread.cgroup[cpu] %3proc.name %200fd.name %container.mount.source[0]");
     Format::compile(&text).or_else(|_| Format::compile(DEFAULT_LINE)).expect("a format of known fields")
 });
@@ -64,7 +67,10 @@ const LIMITS: Limits = Limits {
 fn replay(data: &[u8], view: View, limits: EngineLimits, choice: u8, filter: u8) {
     let capture = Capture::from_bytes(data.to_vec(), "fuzz", LIMITS);
     let suppress = if choice & 64 != 0 { vec!["sh".to_owned()] } else { Vec::new() };
-    let mut replay = Replay::new(capture, ReplayOptions { view, limits, latency: choice & 1 != 0, suppress });
+    let mut replay = Replay::new(
+        capture,
+        ReplayOptions { view, limits, latency: choice & 1 != 0, suppress, ..ReplayOptions::default() },
+    );
     let mut options = TextOptions::new(if choice & 2 != 0 { Dialect::Sysdig } else { Dialect::Libs });
     options.time = [TimeMode::Clock, TimeMode::Absolute, TimeMode::Relative, TimeMode::Latency, TimeMode::Delta]
         [usize::from(choice >> 2) % 5];
