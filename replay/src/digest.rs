@@ -16,11 +16,10 @@
 //!
 //! `events-hash` is over the events of the current view, internal ones included: for each, the JSON object of
 //! the fields and a line feed. It is what `scapkit read --all --json --view current -p FIELDS` prints.
-//! `state-hash` is over the state after the last event: every thread in the order of its id, with all that
-//! the engine knows of it and its fds, then users, groups and containers.
+//! `state-hash` is over the state after the last event: [`Engine::hash`].
 
 use crate::TextOptions;
-use crate::engine::{Container, Engine, Fd, Group, Mount, Socket, Thread, User};
+use crate::engine::Engine;
 use crate::format::{Format, FormatError};
 use crate::replay::{Played, Replay, ReplayOptions, Step, View, Visibility};
 use crate::text::Dialect;
@@ -154,16 +153,16 @@ impl Digester {
             let direction = if *exit { '<' } else { '>' };
             rows.push((format!("event {name}{direction}"), count.to_string()));
         }
-        let mut state = State::default();
-        state.all(engine);
         let counters = engine.counters();
+        let processes = || engine.threads().filter(|t| t.tid == t.pid);
         for (name, value) in [
-            ("threads", state.threads),
-            ("processes", state.processes),
-            ("fds", state.fds),
-            ("users", state.users),
-            ("groups", state.groups),
-            ("containers", state.containers),
+            ("threads", engine.threads().count() as u64),
+            ("processes", processes().count() as u64),
+            // Threads of a process share one table; it is counted where the process is.
+            ("fds", processes().map(|t| engine.fd_count(t.tid) as u64).fold(0, u64::saturating_add)),
+            ("users", engine.users().count() as u64),
+            ("groups", engine.groups().count() as u64),
+            ("containers", engine.containers().count() as u64),
             ("threads-refused", counters.threads_refused),
             ("fds-refused", counters.fds_refused),
             ("memory-refused", counters.memory_refused),
@@ -171,7 +170,7 @@ impl Digester {
         ] {
             rows.push((name.to_owned(), value.to_string()));
         }
-        rows.push(("state-hash".to_owned(), shown(&state.hash)));
+        rows.push(("state-hash".to_owned(), first_digits(&engine.hash().into())));
         Digest { rows }
     }
 }
@@ -269,248 +268,11 @@ impl fmt::Display for Digest {
 }
 
 fn shown(hash: &blake3::Hasher) -> String {
-    hash.finalize().to_hex().chars().take(DIGITS).collect()
+    first_digits(&hash.finalize())
 }
 
-/// Hashes and counts the state. Every string is preceded by its length, so that no two states look the same.
-#[derive(Default)]
-struct State {
-    hash: blake3::Hasher,
-    threads: u64,
-    processes: u64,
-    fds: u64,
-    users: u64,
-    groups: u64,
-    containers: u64,
-}
-
-fn more(count: &mut u64) {
-    *count = count.saturating_add(1);
-}
-
-impl State {
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.number(bytes.len() as u64);
-        self.hash.update(bytes);
-    }
-
-    fn number(&mut self, n: u64) {
-        self.hash.update(&n.to_le_bytes());
-    }
-
-    fn signed(&mut self, n: i64) {
-        self.number(n.cast_unsigned());
-    }
-
-    fn all(&mut self, engine: &Engine) {
-        let mut tables: BTreeMap<usize, blake3::Hash> = BTreeMap::new();
-        for thread in engine.threads() {
-            more(&mut self.threads);
-            self.thread(thread);
-            let open = engine.fd_count(thread.tid) as u64;
-            self.number(open);
-            // Forks share their table as long as nobody changes it: each table is hashed once.
-            if let Some(id) = engine.fd_table_id(thread.tid) {
-                let hash = tables.entry(id).or_insert_with(|| {
-                    let mut table = State::default();
-                    for (number, fd) in engine.fds(thread.tid) {
-                        table.signed(number);
-                        table.fd(fd);
-                    }
-                    table.hash.finalize()
-                });
-                self.hash.update(hash.as_bytes());
-            }
-            // Threads of a process share one table; it is counted where the process is.
-            if thread.tid == thread.pid {
-                more(&mut self.processes);
-                self.fds = self.fds.saturating_add(open);
-            }
-        }
-        for (container, user) in engine.users() {
-            more(&mut self.users);
-            let User { uid, gid, name, home, shell, .. } = user;
-            self.number(u64::from(*uid));
-            self.number(u64::from(*gid));
-            for text in [container, name, home, shell] {
-                self.bytes(text);
-            }
-        }
-        for (container, group) in engine.groups() {
-            more(&mut self.groups);
-            let Group { gid, name, .. } = group;
-            self.number(u64::from(*gid));
-            self.bytes(container);
-            self.bytes(name);
-        }
-        for container in engine.containers() {
-            more(&mut self.containers);
-            self.container(container);
-        }
-    }
-
-    // All fields are named below, so that the compiler asks about a new one.
-
-    fn thread(&mut self, thread: &Thread) {
-        let Thread {
-            tid,
-            pid,
-            ptid,
-            sid,
-            vpgid,
-            pgid,
-            vtid,
-            vpid,
-            comm,
-            exe,
-            exepath,
-            args,
-            env,
-            cgroups,
-            container_id,
-            root,
-            cwd,
-            flags,
-            fdlimit,
-            uid,
-            gid,
-            loginuid,
-            tty,
-            vmsize_kb,
-            vmrss_kb,
-            vmswap_kb,
-            pfmajor,
-            pfminor,
-            cap_inheritable,
-            cap_permitted,
-            cap_effective,
-            exe_writable,
-            exe_upper_layer,
-            exe_lower_layer,
-            exe_from_memfd,
-            exe_ino,
-            exe_ino_ctime,
-            exe_ino_mtime,
-            ctime_to_clone_ns,
-            pidns_to_ctime_ns,
-            pidns_init_start_ts,
-            clone_ts,
-            lastexec_ts,
-            exec_ns,
-            cpu_user,
-            cpu_system,
-        } = thread;
-        for n in [tid, pid, ptid, sid, vpgid, pgid, vtid, vpid, fdlimit] {
-            self.signed(*n);
-        }
-        for text in [comm, exe, exepath, args, env, cgroups, container_id, root, cwd] {
-            self.bytes(text);
-        }
-        for n in [flags, uid, gid, loginuid, tty, vmsize_kb, vmrss_kb, vmswap_kb] {
-            self.number(u64::from(*n));
-        }
-        for flag in [exe_writable, exe_upper_layer, exe_lower_layer, exe_from_memfd] {
-            self.number(u64::from(*flag));
-        }
-        for n in [pfmajor, pfminor, cap_inheritable, cap_permitted, cap_effective, exe_ino, exe_ino_ctime] {
-            self.number(*n);
-        }
-        for n in [
-            exe_ino_mtime,
-            ctime_to_clone_ns,
-            pidns_to_ctime_ns,
-            pidns_init_start_ts,
-            clone_ts,
-            lastexec_ts,
-            exec_ns,
-            cpu_user,
-            cpu_system,
-        ] {
-            self.number(*n);
-        }
-    }
-
-    fn fd(&mut self, fd: &Fd) {
-        let Fd { kind, name, name_raw, open_flags, dev, ino, socket, flags, pid } = fd;
-        self.number(u64::from(u32::from(kind.type_char())));
-        self.number(*kind as u64);
-        self.bytes(name);
-        self.bytes(name_raw);
-        for n in [u64::from(*open_flags), u64::from(*dev), *ino, u64::from(*flags)] {
-            self.number(n);
-        }
-        self.signed(*pid);
-        let (which, addresses, numbers): (u64, [&[u8]; 2], [u64; 3]) = match socket {
-            Socket::None => (0, [&[], &[]], [0; 3]),
-            Socket::Ipv4 { sip, sport, dip, dport, l4 } => {
-                (1, [sip, dip], [u64::from(*sport), u64::from(*dport), u64::from(*l4)])
-            }
-            Socket::Ipv6 { sip, sport, dip, dport, l4 } => {
-                (2, [sip, dip], [u64::from(*sport), u64::from(*dport), u64::from(*l4)])
-            }
-            Socket::Ipv4Server { ip, port, l4 } => (3, [ip, &[]], [u64::from(*port), u64::from(*l4), 0]),
-            Socket::Ipv6Server { ip, port, l4 } => (4, [ip, &[]], [u64::from(*port), u64::from(*l4), 0]),
-            Socket::Unix { source, destination } => (5, [&[], &[]], [*source, *destination, 0]),
-        };
-        self.number(which);
-        for address in addresses {
-            self.bytes(address);
-        }
-        for n in numbers {
-            self.number(n);
-        }
-    }
-
-    fn container(&mut self, container: &Container) {
-        let Container {
-            id,
-            full_id,
-            kind,
-            name,
-            image,
-            image_id,
-            image_repository,
-            image_tag,
-            image_digest,
-            user,
-            ip,
-            cni_json,
-            privileged,
-            host_pid,
-            host_network,
-            host_ipc,
-            mounts,
-            labels,
-            pod_sandbox_id,
-            pod_sandbox_labels,
-            json,
-        } = container;
-        self.number(kind.map_or(u64::MAX, u64::from));
-        for text in [id, full_id, name, image, image_id, image_repository, image_tag, image_digest] {
-            self.bytes(text.as_bytes());
-        }
-        for text in [user, ip, cni_json, pod_sandbox_id] {
-            self.bytes(text.as_bytes());
-        }
-        for flag in [privileged, host_pid, host_network, host_ipc] {
-            self.number(u64::from(*flag));
-        }
-        self.number(mounts.len() as u64);
-        for Mount { source, destination, mode, writable, propagation } in mounts {
-            for text in [source, destination, mode, propagation] {
-                self.bytes(text.as_bytes());
-            }
-            self.number(u64::from(*writable));
-        }
-        for labels in [labels, pod_sandbox_labels] {
-            self.number(labels.iter().count() as u64);
-            for (name, value) in labels.iter() {
-                self.bytes(name.as_bytes());
-                self.bytes(value.as_bytes());
-            }
-        }
-        self.bytes(json);
-    }
+fn first_digits(hash: &blake3::Hash) -> String {
+    hash.to_hex().chars().take(DIGITS).collect()
 }
 
 #[cfg(test)]

@@ -439,50 +439,6 @@ fn several_blocks() {
     }
 }
 
-/// Not a test: what a checkpoint of a large state takes.
-#[test]
-#[ignore = "a measurement: cargo test --release -p scapkit-replay --test checkpoint -- --ignored --nocapture"]
-fn ten_thousand_threads() {
-    use scapkit_format::lists::fds::{Fd, FdInfo, FdType};
-    let names: Vec<Vec<u8>> = (0..10_000).map(|n| format!("/srv/data/{n}/file.dat").into_bytes()).collect();
-    let threads: Vec<_> =
-        (2..10_002).map(|tid| scapkit_format::lists::threads::Thread { tid, pid: tid, ptid: 1, ..init() }).collect();
-    let mut lists = Synth::new();
-    lists.section().threads(9, &[init()]).threads(9, &threads);
-    for tid in 2..10_002i64 {
-        let fds: Vec<Fd<'_>> = (0..50i64)
-            .map(|fd| {
-                let name = &names[usize::try_from((tid * 50 + fd) % 10_000).unwrap()];
-                let info = FdInfo::File { open_flags: 1, name, dev: Some(8) };
-                Fd { fd, ino: 1_000_000 + (tid * 50 + fd).cast_unsigned(), kind: FdType::FILE_V2, info, extra: &[] }
-            })
-            .collect();
-        lists.fds(2, tid, &fds);
-    }
-    let limits = EngineLimits { max_state_bytes: 1 << 30, ..EngineLimits::default() };
-    let options = ReplayOptions { limits, ..options(View::Current) };
-    let player = reopened(options.clone(), &lists.finish());
-    assert_eq!((player.engine().threads().count(), player.engine().fds(2).count()), (10_001, 50));
-    for _ in 0..3 {
-        let start = std::time::Instant::now();
-        let checkpoint = player.checkpoint();
-        let write = start.elapsed();
-        let start = std::time::Instant::now();
-        let again = Player::resume(options.clone(), &checkpoint).unwrap();
-        let read = start.elapsed();
-        let start = std::time::Instant::now();
-        let export = player.export().unwrap();
-        let exported = start.elapsed();
-        assert_eq!(again.engine().counters(), player.engine().counters());
-        println!(
-            "checkpoint {} bytes, written in {write:?}, read in {read:?}; export {} bytes in {exported:?}; state {}",
-            checkpoint.state.len(),
-            export.len(),
-            player.engine().counters().state_bytes,
-        );
-    }
-}
-
 /// Lines that a program prints of a capture; `None` when the program is not here.
 fn lines(program: &str, arguments: &[&str], capture: &[u8]) -> Option<Vec<String>> {
     let file = std::env::temp_dir().join(format!("scapkit-checkpoint-{}.scap", std::process::id()));

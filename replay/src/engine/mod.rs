@@ -274,12 +274,6 @@ impl Engine {
         self.table.find(tid).and_then(|s| self.table.fds(s)).map_or(0, table::FdTable::len)
     }
 
-    /// What is the same for two threads at one time if they use one fd table, which then need not be looked at
-    /// twice.
-    pub(crate) fn fd_table_id(&self, tid: i64) -> Option<usize> {
-        self.table.find(tid).and_then(|s| self.table.fds(s)).map(|fds| std::ptr::from_ref(fds).addr())
-    }
-
     /// The leader of a thread's process: itself, or `None` when it is not known.
     #[inline]
     pub fn main_thread(&self, tid: i64) -> Option<&Thread> {
