@@ -1,44 +1,15 @@
 //! What happens all the time costs no allocation: reading, writing, looking at files, changing threads.
-//!
-//! The counter is of this program: this file must stay the only test in it that runs at a time.
-#![allow(unsafe_code)] // the allocator below
 #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
 
+mod counting;
+
+use counting::so_far;
 use scapkit_format::schema::id;
 use scapkit_format::synth::{Params, Synth};
 use scapkit_format::{Capture, Limits};
 use scapkit_replay::{
     DEFAULT_JSON, DEFAULT_LINE, Dialect, Filter, Format, Interest, Played, Replay, ReplayOptions, TextOptions, View,
 };
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call goes to the system's allocator as it is; counting does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps to the rules of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps to the rules of `dealloc`.
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps to the rules of `realloc`.
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 const ROUNDS: i64 = 2000;
 /// Events of a round.
@@ -92,7 +63,7 @@ fn count_filtered(
     while let Some(played) = replay.next().unwrap() {
         blocks += 1;
         if blocks == if skips { 1 } else { 100 } {
-            before = ALLOCATIONS.load(Ordering::Relaxed);
+            before = so_far();
         }
         if let Played::Event(step) = played {
             out.clear();
@@ -110,12 +81,12 @@ fn count_filtered(
             }
         }
         if !skips && blocks == 100 + CALLS * 1000 {
-            return ALLOCATIONS.load(Ordering::Relaxed) - before;
+            return so_far() - before;
         }
     }
     assert!(skips);
     assert!(replay.engine().counters().events > 10_000);
-    ALLOCATIONS.load(Ordering::Relaxed) - before
+    so_far() - before
 }
 
 /// Conditions of every kind.
@@ -134,7 +105,6 @@ const FILTERS: [&str; 12] = [
     "fd.name contains anyof (aaa, bbb, ccc) or fd.directory = val(fd.name)",
 ];
 
-/// One test, so that no other allocates meanwhile.
 #[test]
 fn steady_state_allocates_nothing() {
     let line = Format::compile(DEFAULT_LINE).unwrap();

@@ -1,59 +1,17 @@
 //! Real events that change no table of the state cost no allocation, whatever came before them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::arithmetic_side_effects)]
-#![allow(unsafe_code)] // an allocator is unsafe by its signature; this one only counts
 
+mod counting;
+
+use counting::allocations;
 use scapkit_format::schema::EventInfo;
 use scapkit_format::{Capture, Item, Limits};
 use scapkit_replay::{
     DEFAULT_JSON, DEFAULT_LINE, Dialect, Format, Played, Player, ReplayOptions, Step, TextOptions, View,
 };
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-struct Counting;
-
-thread_local! {
-    // Per thread, since tests run side by side.
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // An allocation while the thread ends has no counter any more.
-    let _ = COUNT.try_with(|c| c.set(c.get() + 1));
-}
-
-// SAFETY: every call is passed on to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Allocations that `work` makes.
-fn allocations(work: impl FnOnce()) -> u64 {
-    let before = COUNT.get();
-    work();
-    COUNT.get() - before
-}
 
 /// Calls that change no table of the state: what most of a capture is.
 fn is_common(info: &EventInfo) -> bool {
