@@ -1,4 +1,14 @@
-//! Recorders: what turns a running machine or sandbox into events.
+//! Recorders: what turns a running machine or sandbox into events, and events into captures.
 //!
-//! Reserved: the recorders come with the probe (`scapkit-bpf`) and gVisor's messages
-//! (`scapkit-proto`). Nothing here yet, and nothing in the workspace calls it.
+//! ```text
+//! probe's rings | module's rings ─> Source ─> events in time order ─> Engine (state) ─> Recording ─> file
+//! /proc, sock_diag, passwd ─> state::Snapshot ─> lists ─┘
+//! ```
+//!
+//! * [`source`]: what every recorder gives, and its counters.
+
+mod error;
+pub mod source;
+
+pub use error::{Error, Result};
+pub use source::{Counters, Source};
