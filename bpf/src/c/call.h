@@ -16,30 +16,44 @@ struct call {
 	struct pt_regs *regs;
 	/* What it returned: a value or -errno. */
 	s64 ret;
-	/* Thread and process. */
-	u64 pid_tgid;
+	u32 tid;
 	/* The call of a 32-bit process: arguments are in `scratch->args`. */
 	bool compat;
 	struct scratch *scratch;
 };
 
-/* Whether the current call is one of the 32-bit interface. */
-INLINE bool is_compat(void)
+/* Thread, process and interface of the current call. One helper call gives all three where the kernel has it. */
+struct caller {
+	u32 tid;
+	s32 tgid;
+	bool compat;
+};
+
+INLINE struct caller current_caller(void)
 {
+	struct caller caller = {};
 	if (enum_exists(bpf_func_id, BPF_FUNC_get_current_task_btf)) {
 		struct task_struct *task = bpf_get_current_task_btf();
-		return field_exists(task, thread_info.status) && (task->thread_info.status & TS_COMPAT);
+		caller.tid = task->pid;
+		caller.tgid = task->tgid;
+		caller.compat = field_exists(task, thread_info.status) && (task->thread_info.status & TS_COMPAT);
+	} else {
+		struct task_struct *task = bpf_get_current_task();
+		u64 pid_tgid = bpf_get_current_pid_tgid();
+		caller.tid = pid_tgid;
+		caller.tgid = pid_tgid >> 32;
+		caller.compat = field_exists(task, thread_info.status) && (READ(task, thread_info.status) & TS_COMPAT);
 	}
-	struct task_struct *task = bpf_get_current_task();
-	return field_exists(task, thread_info.status) && (READ(task, thread_info.status) & TS_COMPAT);
+	return caller;
 }
 
 INLINE void begin_call(struct call *c, u64 *ctx)
 {
+	struct caller caller = current_caller();
 	c->regs = (void *)ctx[0];
 	c->ret = ctx[1];
-	c->pid_tgid = bpf_get_current_pid_tgid();
-	c->compat = unlikely(is_compat());
+	c->tid = caller.tid;
+	c->compat = unlikely(caller.compat);
 	c->scratch = NULL;
 	if (c->compat)
 		c->scratch = scratch_here();
@@ -79,11 +93,6 @@ INLINE s64 int_arg(struct call *c, int n)
 	return (s64)(s32)arg(c, n);
 }
 
-INLINE u32 thread_of(struct call *c)
-{
-	return (u32)c->pid_tgid;
-}
-
 /* A program for the end of a call whose event has a fixed size. */
 #define FIXED(name, type, nparams, len)                                                                                \
 	INLINE void fill_##type(struct call *c, struct build *b);                                                      \
@@ -96,7 +105,7 @@ INLINE u32 thread_of(struct call *c)
 		u8 *event = reserve(len, type);                                                                        \
 		if (!event)                                                                                            \
 			return 0;                                                                                      \
-		start_event(&b, event, type, nparams, len, thread_of(&c));                                             \
+		start_event(&b, event, type, nparams, len, c.tid);                                             \
 		fill_##type(&c, &b);                                                                                   \
 		if (b.next != nparams || b.at != len)                                                                  \
 			wrong_layout();                                                                                \
@@ -117,7 +126,7 @@ INLINE u32 thread_of(struct call *c)
 		struct scratch *s = scratch_here();                                                                    \
 		if (!s)                                                                                                \
 			return 0;                                                                                      \
-		start_event(&b, s->event, type, nparams, 0, thread_of(&c));                                            \
+		start_event(&b, s->event, type, nparams, 0, c.tid);                                            \
 		fill_##type(&c, &b, s);                                                                                \
 		if (b.next != nparams)                                                                                 \
 			wrong_layout();                                                                                \

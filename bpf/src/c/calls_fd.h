@@ -15,7 +15,7 @@ INLINE int small_io(struct call *c, u16 type, u64 data, u64 n)
 	if (!event)
 		return 0;
 	struct build b;
-	start_event(&b, event, type, 4, len, thread_of(c));
+	start_event(&b, event, type, 4, len, c->tid);
 	put_u64(&b, c->ret);
 	u8 *to = event + HEADER + 4 * 2 + 8;
 	if (!n) {
@@ -55,7 +55,7 @@ int read_7(u64 *ctx)
 	if (!s)
 		return 0;
 	struct build build, *b = &build;
-	start_event(b, s->event, 7, 4, 0, thread_of(c));
+	start_event(b, s->event, 7, 4, 0, c->tid);
 	RESULT();
 	put_user_bytes(b, data, n);
 	FD(0);
@@ -80,7 +80,7 @@ int write_9(u64 *ctx)
 	if (!s)
 		return 0;
 	struct build build, *b = &build;
-	start_event(b, s->event, 9, 4, 0, thread_of(c));
+	start_event(b, s->event, 9, 4, 0, c->tid);
 	RESULT();
 	put_user_bytes(b, data, n);
 	FD(0);

@@ -183,7 +183,7 @@ int sendmmsg_51(u64 *ctx)
 	if (!s)
 		return 0;
 	struct build build, *b = &build;
-	start_event(b, s->event, 51, 5, 0, thread_of(c));
+	start_event(b, s->event, 51, 5, 0, c->tid);
 	if (c->ret <= 0) {
 		RESULT();
 		FD(0);
@@ -218,7 +218,7 @@ int recvmmsg_55(u64 *ctx)
 	if (!s)
 		return 0;
 	struct build build, *b = &build;
-	start_event(b, s->event, 55, 6, 0, thread_of(c));
+	start_event(b, s->event, 55, 6, 0, c->tid);
 	if (c->ret <= 0) {
 		RESULT();
 		FD(0);

@@ -30,10 +30,9 @@ INLINE void count_suppressed(void)
 		counts->suppressed++;
 }
 
-/* Whether events of the current thread are wanted. */
-INLINE bool is_recorded(void)
+/* Whether events of the current thread, of process `tgid`, are wanted. */
+INLINE bool is_process_recorded(s32 tgid)
 {
-	s32 tgid = bpf_get_current_pid_tgid() >> 32;
 	if (is_excluded(tgid))
 		return false;
 	if (only_tree && !bpf_map_lookup_elem(&tree, &tgid)) {
@@ -52,4 +51,9 @@ INLINE bool is_recorded(void)
 		return false;
 	}
 	return true;
+}
+
+INLINE bool is_recorded(void)
+{
+	return is_process_recorded(bpf_get_current_pid_tgid() >> 32);
 }

@@ -66,8 +66,8 @@ int sys_exit(u64 *ctx)
 	/* A call that was cancelled, or is being restarted. */
 	if (nr == (u32)-1)
 		return 0;
-	bool compat = is_compat();
-	if (unlikely(compat)) {
+	struct caller caller = current_caller();
+	if (unlikely(caller.compat)) {
 		struct scratch *s = scratch_here();
 		if (!s)
 			return 0;
@@ -79,7 +79,7 @@ int sys_exit(u64 *ctx)
 		return 0;
 	if (drop_failed && (s64)ctx[1] < 0)
 		return 0;
-	if (!is_recorded())
+	if (!is_process_recorded(caller.tgid))
 		return 0;
 	if (unlikely(nr == CALL_SENDMMSG || nr == CALL_RECVMMSG)) {
 		struct scratch *s = scratch_here();

@@ -144,7 +144,7 @@ int execve_293(u64 *ctx)
 	struct scratch *s = scratch_here();
 	if (!s || c->ret == 0)
 		return 0;
-	start_event(b, s->event, 293, 31, 0, thread_of(c));
+	start_event(b, s->event, 293, 31, 0, c->tid);
 	put_failed_exec(c, b, s, 1);
 	PATH(0);
 	if (b->next != 31)
@@ -162,7 +162,7 @@ int execveat_331(u64 *ctx)
 	struct scratch *s = scratch_here();
 	if (!s || c->ret == 0)
 		return 0;
-	start_event(b, s->event, 331, 30, 0, thread_of(c));
+	start_event(b, s->event, 331, 30, 0, c->tid);
 	put_failed_exec(c, b, s, 2);
 	if (b->next != 30)
 		wrong_layout();
