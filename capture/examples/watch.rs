@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let own = i32::try_from(std::process::id())?;
     let begun = Instant::now();
     let mut probe = Ebpf::load(&ProbeOptions { exclude_tgids: vec![own], ..ProbeOptions::default() })?;
-    println!("loaded in {:?}", begun.elapsed());
+    println!("loaded in {:?}: {}", begun.elapsed(), probe.programs().join(" "));
     for note in probe.notes() {
         println!("note: {note}");
     }

@@ -110,8 +110,11 @@ struct mm_struct {
 };
 
 /* up to 6.1 */
+struct counter {
+	s64 counter;
+};
 struct mm_rss_stat {
-	s64 count[4];
+	struct counter count[4];
 };
 struct mm_struct___old {
 	struct mm_rss_stat rss_stat;

@@ -21,7 +21,7 @@ use std::path::Path;
 pub struct Loaded {
     object: Object,
     /// Programs to attach, in this order.
-    attach: Vec<String>,
+    pub attach: Vec<String>,
     /// What holds programs where they are attached, by being there.
     links: Vec<Link>,
     /// What added to boot time gives the time of events.
@@ -269,7 +269,8 @@ impl Loaded {
 
     /// Detaches the programs. They stay loaded, and the counters too.
     pub fn detach(&mut self) {
-        self.links.clear();
+        // The beginnings of calls first, so that none is told of without its end.
+        while self.links.pop().is_some() {}
     }
 
     /// What the processors could not tell, added up.

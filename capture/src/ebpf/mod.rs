@@ -88,6 +88,11 @@ impl Ebpf {
         &self.loaded.notes
     }
 
+    /// The programs that [`Source::start`] attaches, by name.
+    pub fn programs(&self) -> &[String] {
+        &self.loaded.attach
+    }
+
     /// Gives processors that came online a ring. What they recorded before is counted as lost.
     fn look_for_processors(&mut self) -> Result<()> {
         if self.looked.elapsed() < LOOK_FOR_PROCESSORS {
