@@ -6,9 +6,11 @@
 //! ```
 //!
 //! * [`source`]: what every recorder gives, and its counters.
+//! * [`state`]: the state of the running system with which a capture begins.
 
 mod error;
 pub mod source;
+pub mod state;
 
 pub use error::{Error, Result};
 pub use source::{Counters, Source};
