@@ -124,21 +124,21 @@ pub fn read(around: &mut Around<'_>, text: &mut Vec<u8>, out: &mut Vec<Fd>) -> b
     if around.numbers.is_empty() {
         return true;
     }
-    let Ok(infos) = file::directory(around.dir, "fdinfo") else {
-        return false;
-    };
     let (mut name, mut path) = (Vec::new(), Vec::new());
+    const INFO: &[u8] = b"fdinfo/";
     let mut table: Option<Option<Arc<Table>>> = None;
     out.reserve_exact(around.numbers.len());
     for number in around.numbers.iter() {
         path.clear();
         name.clear();
+        path.extend_from_slice(INFO);
         // Writing to a vector cannot fail.
         let _ = write!(path, "{number}");
-        if file::link_at(&links, path.as_slice(), &mut name).is_err() {
+        let digits = path.get(INFO.len()..).unwrap_or_default();
+        if file::link_at(&links, digits, &mut name).is_err() {
             continue;
         }
-        let info = file::read_at(&infos, path.as_slice(), around.buffer).map(parse::fdinfo).unwrap_or_default();
+        let info = file::read_at(around.dir, path.as_slice(), around.buffer).map(parse::fdinfo).unwrap_or_default();
         let mut fd = Fd {
             fd: *number,
             kind: FdType::UNSUPPORTED,
@@ -167,7 +167,7 @@ pub fn read(around: &mut Around<'_>, text: &mut Vec<u8>, out: &mut Vec<Fd>) -> b
             Link::Anonymous(kind) => {
                 fd.kind = kind;
                 if info.ino.is_none() {
-                    fd.ino = exe::stat(&links, path.as_slice()).map_or(0, |s| s.stx_ino);
+                    fd.ino = exe::stat(&links, digits).map_or(0, |s| s.stx_ino);
                 }
                 // Named as events name it.
                 if let (FdType::PIDFD, Some(pid @ 1..)) = (kind, info.pid) {
@@ -177,7 +177,7 @@ pub fn read(around: &mut Around<'_>, text: &mut Vec<u8>, out: &mut Vec<Fd>) -> b
                 }
             }
             what @ (Link::Memfd | Link::Path) => {
-                let Ok(stat) = exe::stat(&links, path.as_slice()) else {
+                let Ok(stat) = exe::stat(&links, digits) else {
                     continue;
                 };
                 with_path(&mut fd, what, &stat, &info, around.mounts, &name, text);

@@ -16,6 +16,7 @@ pub mod exe;
 pub mod fds;
 mod file;
 pub mod host;
+mod limits;
 mod lists;
 pub mod mounts;
 mod netlink;

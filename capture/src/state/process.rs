@@ -7,6 +7,7 @@ use super::exe;
 use super::fds::{self, Around, put};
 use super::file;
 use super::host::since_boot;
+use super::limits;
 use super::mounts::{Mount, Mounts};
 use super::parse::{self, Stat, Status};
 use super::scan::Shared;
@@ -189,15 +190,17 @@ impl<'a> Reader<'a> {
         }
         p.cwd = self.link(files, "cwd", dead);
         p.root = self.link(files, "root", dead);
-        match file::read_at(files, "limits", &mut self.second) {
-            Ok(text) => p.fdlimit = parse::fdlimit(text),
+        let asked = if self.shared.own_pids { limits::open_files(tgid) } else { None };
+        match asked.ok_or(()).or_else(|()| file::read_at(files, "limits", &mut self.second).map(parse::fdlimit)) {
+            Ok(limit) => p.fdlimit = limit,
             Err(_) => self.unreadable("limits"),
         }
         // Kernels without audit lack it.
         p.loginuid = file::read_at(files, "loginuid", &mut self.second).map_or(u32::MAX, parse::loginuid);
         if !dead {
             p.namespaces = Namespaces {
-                pid: self.namespace(files, "ns/pid", b"pid"),
+                // That of a thread which the reader sees in one namespace only needs no question; see `main_thread`.
+                pid: 0,
                 net: self.namespace(files, "ns/net", b"net"),
                 mnt: self.namespace(files, "ns/mnt", b"mnt"),
                 user: self.namespace(files, "ns/user", b"user"),
@@ -215,6 +218,11 @@ impl<'a> Reader<'a> {
         if let Ok(status) = &read {
             let thread = self.thread(dir, p.tgid, p.tgid, stat, status);
             p.threads.push(thread);
+            p.namespaces.pid = match (status.depth, self.shared.host_pids) {
+                (1, known @ 1..) => known,
+                _ if dead => 0,
+                _ => self.namespace(files, "ns/pid", b"pid"),
+            };
             if !p.kernel && !dead {
                 let mounts = self.shared.mounts(p.namespaces.mnt, files);
                 self.exe_file(p, files, status, &mounts);

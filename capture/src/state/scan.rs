@@ -35,6 +35,10 @@ pub(super) struct Shared<'a> {
     /// Inodes of the machine's mount namespace and of our user namespace; 0 unknown.
     pub host_mounts: u64,
     pub own_users: u64,
+    /// Inode of the pid namespace whose numbers `/proc` has; 0 unknown.
+    pub host_pids: u64,
+    /// Whether that is our own.
+    pub own_pids: bool,
     pub host_root: Option<RootId>,
     ticks: u64,
     host: &'a std::path::Path,
@@ -104,6 +108,8 @@ pub(super) fn scan(options: &ScanOptions) -> Result<Snapshot> {
     // Where the first process may not be looked at, our own root is what there is to compare with.
     let host_root =
         root_id(&proc, "1/root").or_else(|| root_id(&own_proc, "self/root").filter(|_| host.as_os_str().is_empty()));
+    let host_pids = namespace(&proc, "1/ns/pid", b"pid");
+    let own_pids = namespace(&own_proc, "self/ns/pid", b"pid");
     let shared = Shared {
         boot,
         kernel_threads: options.kernel_threads,
@@ -112,6 +118,8 @@ pub(super) fn scan(options: &ScanOptions) -> Result<Snapshot> {
         accounts: Mutex::default(),
         host_mounts: namespace(&proc, "1/ns/mnt", b"mnt"),
         own_users: namespace(&own_proc, "self/ns/user", b"user"),
+        host_pids,
+        own_pids: host_pids != 0 && own_pids == host_pids,
         host_root,
         ticks: host::ticks_per_second(),
         host,
