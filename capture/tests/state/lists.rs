@@ -3,7 +3,8 @@
 use super::helper::{role, snapshot};
 use scapkit_capture::state::{ScanOptions, Snapshot, SocketInfo, scan};
 use scapkit_format::lists::fds::FdType;
-use scapkit_format::{BlockType, Capture, Item, Limits, encode, verify};
+use scapkit_format::schema::id;
+use scapkit_format::{BlockType, Capture, EventHead, Item, Limits, encode, verify};
 use scapkit_replay::Engine;
 use scapkit_replay::engine::{EngineLimits, FdKind, Socket};
 
@@ -11,6 +12,9 @@ fn capture(snapshot: &Snapshot) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode::section_header(&mut bytes);
     snapshot.lists(&mut bytes).unwrap();
+    // A capture has an event.
+    let head = EventHead { ts: snapshot.to, tid: 1, event_type: id::SYSCALL_CLOSE_X, ..EventHead::default() };
+    encode::event(&mut bytes, head, &[&(-9i64).to_le_bytes(), &(-1i64).to_le_bytes()]).unwrap();
     bytes
 }
 
@@ -102,8 +106,15 @@ fn the_whole_system() {
     assert_eq!(fd_lists, snapshot.processes.len());
     let mut kinds = blocks;
     kinds.dedup();
-    let order =
-        [BlockType::SHB, BlockType::MI, BlockType::IL_V2, BlockType::UL_V2, BlockType::PL_V9, BlockType::FDL_V2];
+    let order = [
+        BlockType::SHB,
+        BlockType::MI,
+        BlockType::IL_V2,
+        BlockType::UL_V2,
+        BlockType::PL_V9,
+        BlockType::FDL_V2,
+        BlockType::EV_V2,
+    ];
     assert_eq!(kinds, order);
 }
 

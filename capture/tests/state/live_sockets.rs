@@ -111,6 +111,8 @@ fn other_sockets() {
     let make =
         |family, kind, protocol| -> OwnedFd { socket_with(family, kind, SocketFlags::CLOEXEC, protocol).unwrap() };
     let netlink = make(AddressFamily::NETLINK, SocketType::RAW, Some(netlink::SOCK_DIAG));
+    // Until it has a number it is in no table.
+    rustix::net::bind(&netlink, &netlink::SocketAddrNetlink::new(0, 0)).unwrap();
     let unbound = make(AddressFamily::INET, SocketType::STREAM, None);
     let p = me();
     let (kind, socket, _) = of(&p, &netlink);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// set it, its user: two that were mixed would differ.
 fn one(mark: u64, root: bool) -> std::io::Result<std::process::Child> {
     let mut command = Command::new("sleep");
-    command.arg0(format!("storm-{mark}")).arg(format!("0.0{}", mark % 4)).arg(format!("0.00{mark}1"));
+    command.arg0(format!("storm-{mark}")).arg(format!("0.{}", mark % 4)).arg(format!("0.00{mark}1"));
     command.env_clear().env("MARK", mark.to_string());
     if root {
         command.uid(u32::try_from(100_000 + mark % 1_000_000).unwrap_or(0)).gid(100);
@@ -55,7 +55,7 @@ fn fork_storm() {
                     seen += 1;
                     let mark = String::from_utf8(mark.to_vec()).expect("a number");
                     let number: u64 = mark.parse().expect("a number");
-                    assert_eq!(p.args(), format!("0.0{}\x000.00{mark}1\0", number % 4).as_bytes());
+                    assert_eq!(p.args(), format!("0.{}\x000.00{mark}1\0", number % 4).as_bytes());
                     // What ended after its command line was read has no more than that.
                     if !p.env().is_empty() {
                         assert_eq!(p.env(), format!("MARK={mark}\0").as_bytes());
