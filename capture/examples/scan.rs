@@ -33,7 +33,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("only {} of {wanted} processes could be started", started.len());
     }
     let options = ScanOptions { threads: readers, ..ScanOptions::default() };
+    let cpu = || {
+        let t = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        std::time::Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0))
+    };
     let (mut times, mut last) = (Vec::new(), None);
+    let cpu_before = cpu();
     let result = (0..5).try_for_each(|_| {
         let began = Instant::now();
         let snapshot = scan(&options)?;
@@ -41,6 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         last = Some(snapshot);
         Ok::<(), scapkit_capture::Error>(())
     });
+    let cpu_of_one = cpu().saturating_sub(cpu_before).as_secs_f64() / 5.0;
     let mut lists = Vec::new();
     let began = Instant::now();
     let encoded = last.as_ref().map_or(Ok(()), |s| s.lists(&mut lists));
@@ -64,6 +70,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "first scan {first:.3} s; all in order of time {times:.3?} s, median {median:.3} s, {:.0} threads/s",
             threads as f64 / median
         );
+        println!("processor time of a scan {cpu_of_one:.3} s");
         println!("lists: {} bytes in {encoding:.3} s", lists.len());
         println!("notes: {:?}", s.notes);
     }

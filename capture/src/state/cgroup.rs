@@ -95,12 +95,16 @@ pub fn parse(
         let path = real(hierarchy, path);
         if controllers.is_empty() {
             if hierarchy == 0 {
-                expand(&path, controllers_of).iter().for_each(|(controller, path)| put(controller, path));
+                for (controller, path) in expand(&path, controllers_of) {
+                    put(&controller, &path);
+                }
                 groups.unified = path.into();
             }
             continue;
         }
-        controllers.split(|b| *b == b',').for_each(|controller| put(controller, &path));
+        for controller in controllers.split(|b| *b == b',') {
+            put(controller, &path);
+        }
         if controllers == b"name=systemd" {
             groups.systemd = path.into();
         }

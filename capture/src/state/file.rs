@@ -19,7 +19,7 @@ pub fn open(at: impl AsFd, path: impl rustix::path::Arg) -> Result<OwnedFd> {
 
 /// The file's start, up to the buffer's size. One that is made for each read, as most of `/proc/PID` are, comes
 /// whole with the first: then a second read would only say that this is the end.
-pub fn read_once<'b>(fd: impl AsFd, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
+pub fn read_once(fd: impl AsFd, buffer: &mut [u8]) -> Result<&[u8]> {
     loop {
         match rustix::io::read(&fd, &mut *buffer) {
             Ok(n) => return Ok(buffer.get(..n).unwrap_or_default()),

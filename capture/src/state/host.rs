@@ -152,11 +152,8 @@ fn address_message(body: &[u8], names: &HashMap<u32, Box<[u8]>>) -> Option<Inter
 /// The mask of that many bits.
 fn netmask<const N: usize>(prefix: u8) -> [u8; N] {
     let mut mask = [0; N];
-    let mut left = prefix;
-    for byte in &mut mask {
-        let bits = left.min(8);
-        *byte = !(0xffu16 >> bits) as u8;
-        left -= bits;
+    for (byte, before) in mask.iter_mut().zip((0u32..).step_by(8)) {
+        *byte = !0xffu8.checked_shr(u32::from(prefix).saturating_sub(before)).unwrap_or(0);
     }
     mask
 }

@@ -328,12 +328,11 @@ impl<'a> Reader<'a> {
     }
 
     fn thread(&mut self, dir: &OwnedFd, tid: i64, tgid: i64, stat: &Stat<'_>, s: &Status<'_>) -> Thread {
-        let cgroups = match file::read_at(dir, "cgroup", &mut self.second) {
-            Ok(text) => self.shared.cgroups.groups(text),
-            Err(_) => {
-                self.unreadable("cgroup");
-                Arc::default()
-            }
+        let cgroups = if let Ok(text) = file::read_at(dir, "cgroup", &mut self.second) {
+            self.shared.cgroups.groups(text)
+        } else {
+            self.unreadable("cgroup");
+            Arc::default()
         };
         let or = |known: i64, other: i64| if known < 0 { other } else { known };
         let pgid = or(s.pgid, stat.pgid);

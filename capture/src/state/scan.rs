@@ -108,18 +108,24 @@ pub(super) fn scan(options: &ScanOptions) -> Result<Snapshot> {
     // Where the first process may not be looked at, our own root is what there is to compare with.
     let host_root =
         root_id(&proc, "1/root").or_else(|| root_id(&own_proc, "self/root").filter(|_| host.as_os_str().is_empty()));
-    let host_pids = namespace(&proc, "1/ns/pid", b"pid");
-    let own_pids = namespace(&own_proc, "self/ns/pid", b"pid");
+    // Seen in one namespace only, we are in that whose numbers this `/proc` has.
+    let mut text = [0; 8192];
+    let own_pids = file::read_at(&proc, "self/status", &mut text).is_ok_and(|text| parse::status(text).depth == 1);
+    let host_pids = if own_pids { namespace(&own_proc, "self/ns/pid", b"pid") } else { 0 };
+    let host_mounts = match namespace(&proc, "1/ns/mnt", b"mnt") {
+        0 if host.as_os_str().is_empty() => namespace(&own_proc, "self/ns/mnt", b"mnt"),
+        known => known,
+    };
     let shared = Shared {
         boot,
         kernel_threads: options.kernel_threads,
         sockets: Sockets::new(),
         cgroups: Hierarchies::new(&proc_path, &mut notes.other),
         accounts: Mutex::default(),
-        host_mounts: namespace(&proc, "1/ns/mnt", b"mnt"),
+        host_mounts,
         own_users: namespace(&own_proc, "self/ns/user", b"user"),
         host_pids,
-        own_pids: host_pids != 0 && own_pids == host_pids,
+        own_pids,
         host_root,
         ticks: host::ticks_per_second(),
         host,

@@ -4,10 +4,9 @@ use super::parse::{digits, lines, number, words};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Transport as fd lists number it.
+/// Transport protocols as fd lists number them.
+#[allow(missing_docs)]
 pub mod l4 {
-    //! Transport protocols of fd lists.
-    #![allow(missing_docs)]
     pub const UNKNOWN: u8 = 0;
     pub const TCP: u8 = 2;
     pub const UDP: u8 = 3;

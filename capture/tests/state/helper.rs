@@ -82,7 +82,7 @@ fn as_told() {
                 sleep();
             }
             let end_with_parent = || {
-                rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).expect("prctl")
+                rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).expect("prctl");
             };
             end_with_parent();
             let file = std::fs::File::open("/dev/null").expect("a file");

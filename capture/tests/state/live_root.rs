@@ -1,7 +1,7 @@
 //! What only root can set up: other users, overlays, other roots, executables without a file.
 
 use super::helper::{Running, is_root, process, role, sleep, snapshot, start};
-use scapkit_capture::state::Process;
+use scapkit_capture::state::{Process, ScanOptions};
 use scapkit_format::{Capture, Content, Item, Limits, encode, schema::id};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -174,6 +174,26 @@ fn users_below_another_root() {
     assert_eq!((accounts.users.len(), accounts.groups.len()), (0, 0));
 }
 
+/// The machine's files below another directory: here they are the same ones.
+#[test]
+fn host_root() {
+    if !is_root() {
+        return;
+    }
+    let child = start(&mut sleep());
+    let scan = |host: &str| {
+        let only_pids = Some(vec![child.pid()]);
+        let options = ScanOptions { host_root: host.into(), only_pids, ..ScanOptions::default() };
+        scapkit_capture::state::scan(&options).unwrap()
+    };
+    let (here, there) = (scan(""), scan("/proc/self/root"));
+    assert_eq!(here.accounts, there.accounts);
+    assert_eq!(there.notes.other, Vec::<String>::new());
+    let (one, other) = (&here.processes[0], &there.processes[0]);
+    assert_eq!((one.exepath(), one.start_ticks, one.root_id), (other.exepath(), other.start_ticks, other.root_id));
+    assert_eq!(one.threads[0].cgroups, other.threads[0].cgroups);
+}
+
 /// Ids inside a pid namespace are the innermost ones, and its start is that of its first process.
 #[test]
 fn another_pid_namespace() {
@@ -186,10 +206,9 @@ fn another_pid_namespace() {
     let child = loop {
         let path = format!("/proc/{0}/task/{0}/children", outer.pid());
         let children = std::fs::read_to_string(path).unwrap_or_default();
-        if let Some(child) = children.split_whitespace().next().and_then(|c| c.parse::<u32>().ok()) {
-            if process(child).exe() == b"sleep" {
-                break child;
-            }
+        let child = children.split_whitespace().next().and_then(|c| c.parse::<u32>().ok());
+        if let Some(child) = child.filter(|child| process(*child).exe() == b"sleep") {
+            break child;
         }
     };
     let p = process(child);

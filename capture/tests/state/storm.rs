@@ -1,6 +1,5 @@
 //! Scans while processes come and go: none fails, and none mixes two processes.
 
-use super::helper::is_root;
 use scapkit_capture::state::{ScanOptions, scan};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
@@ -21,7 +20,7 @@ fn one(mark: u64, root: bool) -> std::io::Result<std::process::Child> {
 
 #[test]
 fn fork_storm() {
-    let root = is_root();
+    let root = rustix::process::geteuid().is_root();
     let (over, next) = (AtomicBool::new(false), AtomicU64::new(10_000));
     let (mut seen, mut vanished, mut scans) = (0u64, 0u64, 0u32);
     std::thread::scope(|scope| {
@@ -35,9 +34,9 @@ fn fork_storm() {
                         let _ = running.pop_front().map(|mut c: std::process::Child| c.wait());
                     }
                 }
-                running.into_iter().for_each(|mut c| {
-                    let _ = c.wait();
-                });
+                for mut child in running {
+                    let _ = child.wait();
+                }
             });
         }
         let began = Instant::now();
