@@ -105,9 +105,10 @@ pub(super) fn scan(options: &ScanOptions) -> Result<Snapshot> {
     let from = boot.saturating_add(host::since_boot());
 
     let own_proc = file::directory(rustix::fs::CWD, "/proc").map_err(error)?;
-    // Where the first process may not be looked at, our own root is what there is to compare with.
-    let host_root =
-        root_id(&proc, "1/root").or_else(|| root_id(&own_proc, "self/root").filter(|_| host.as_os_str().is_empty()));
+    // Where the first process may not be looked at, there still is the directory that we were told, or our own root.
+    let host_root = root_id(&proc, "1/root").or_else(|| {
+        if host.as_os_str().is_empty() { root_id(&own_proc, "self/root") } else { root_id(rustix::fs::CWD, host) }
+    });
     // Seen in one namespace only, we are in that whose numbers this `/proc` has.
     let mut text = [0; 8192];
     let own_pids = file::read_at(&proc, "self/status", &mut text).is_ok_and(|text| parse::status(text).depth == 1);

@@ -48,8 +48,15 @@ pub fn sleep() -> Command {
 
 /// Starts a command and waits until its program runs.
 pub fn start(command: &mut Command) -> Running {
-    // The standard library returns when exec is done.
-    Running(command.spawn().expect("it can be started"))
+    loop {
+        // The standard library returns when exec is done.
+        match command.spawn() {
+            Ok(child) => return Running(child),
+            // A program that was just written is open for writing in children of other tests until they exec.
+            Err(e) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+            Err(e) => panic!("{command:?}: {e}"),
+        }
+    }
 }
 
 /// Starts this program in a role, and gives the line that it prints when it is ready.
