@@ -8,11 +8,13 @@
 //! * [`source`]: what every recorder gives, and its counters.
 //! * [`ebpf`]: Linux, by the probe of `scapkit-bpf`.
 //! * [`clock`]: the clock of events.
+//! * [`state`]: the state of the running system with which a capture begins.
 
 pub mod clock;
 pub mod ebpf;
 mod error;
 pub mod source;
+pub mod state;
 
 pub use error::{Error, Result};
 pub use source::{Counters, Source};
