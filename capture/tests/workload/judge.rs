@@ -1,0 +1,169 @@
+//! Compares what was recorded with what the workload says that it did.
+
+use super::check::{Addresses, show};
+use super::record::{Recorded, Recording};
+use super::report::{Case, Expected, Line, Place, mark_offset};
+use scapkit_format::schema::{self, id};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// What is wrong.
+    pub faults: Vec<String>,
+    /// Types of the events that were as they had to be.
+    pub confirmed: BTreeSet<u16>,
+    /// Cases that were.
+    pub cases: usize,
+    /// Parameters that were compared.
+    pub params: usize,
+    /// What the workload could not do.
+    pub skipped: Vec<String>,
+}
+
+/// Judges a recording by the workload's report.
+pub fn judge(report: &str, recording: &Recording) -> Verdict {
+    let mut verdict = Verdict::default();
+    let threads = recording.threads();
+    let mut addresses = Addresses::new();
+    let mut ended = false;
+    for line in report.lines() {
+        match serde_json::from_str(line) {
+            Ok(Line::Case(case)) => {
+                let before = verdict.faults.len();
+                judge_case(&case, &threads, &mut addresses, &mut verdict);
+                if verdict.faults.len() == before {
+                    verdict.cases += 1;
+                    verdict.confirmed.extend(case.events.iter().map(|e| e.id));
+                }
+            }
+            Ok(Line::Skipped(what)) => verdict.skipped.push(what),
+            Ok(Line::End) => ended = true,
+            Err(e) => verdict.faults.push(format!("the report has a line that is none: {e}")),
+        }
+    }
+    if !ended {
+        verdict.faults.push(format!("the workload did not come to its end ({})", recording.status));
+    }
+    for (name, lost) in [("buffer", recording.counters.drops_buffer), ("size", recording.counters.drops_size), ("other", recording.counters.drops_other)] {
+        if lost != 0 {
+            verdict.faults.push(format!("{lost} events were lost ({name})"));
+        }
+    }
+    verdict
+}
+
+fn judge_case(case: &Case, threads: &BTreeMap<i64, Vec<&Recorded>>, addresses: &mut Addresses, verdict: &mut Verdict) {
+    let tid = if case.place == Place::ChildsLast {
+        let Some(tid) = first_child(case.tid, threads) else {
+            return verdict.faults.push(format!("{}: no child of {}", case.name, case.tid));
+        };
+        tid
+    } else {
+        case.tid
+    };
+    let none = Vec::new();
+    let all = threads.get(&tid).unwrap_or(&none);
+    let wanted: BTreeSet<u16> = case.events.iter().map(|e| e.id).collect();
+    let by_chance = |id: u16| matches!(id, id::SCHEDSWITCH_6_E | id::PAGE_FAULT_E) && !wanted.contains(&id);
+    let found: Result<Vec<&Recorded>, String> = match case.place {
+        Place::Marked(n) => between(all, n, true),
+        Place::After(n) => between(all, n, false).map(|v| v.into_iter().take(case.events.len()).collect()),
+        Place::All => Ok(all.clone()),
+        Place::Last | Place::ChildsLast => {
+            let kept: Vec<&Recorded> = all.iter().filter(|e| !by_chance(e.id)).copied().collect();
+            Ok(kept.get(kept.len().saturating_sub(case.events.len())..).unwrap_or(&[]).to_vec())
+        }
+        Place::Among(n) => between(all, n, false).map(|v| pick(&v, &case.events, addresses)),
+    };
+    let found = match found {
+        Ok(found) => found,
+        Err(e) => return verdict.faults.push(format!("{} (thread {tid}): {e}", case.name)),
+    };
+    if found.len() != case.events.len() || found.iter().zip(&case.events).any(|(f, e)| f.id != e.id) {
+        let got: Vec<String> = found.iter().map(|e| name(e.id)).collect();
+        let want: Vec<String> = case.events.iter().map(|e| name(e.id)).collect();
+        return verdict.faults.push(format!("{} (thread {tid}): {got:?} instead of {want:?}", case.name));
+    }
+    for (got, want) in found.iter().zip(&case.events) {
+        verdict.params += want.params.len();
+        for fault in compare(got, want, addresses) {
+            verdict.faults.push(format!("{}: {}: {fault}", case.name, name(want.id)));
+        }
+    }
+}
+
+/// The events after the opening mark, up to the closing one or the next case's.
+fn between<'a>(all: &[&'a Recorded], n: u64, closed: bool) -> Result<Vec<&'a Recorded>, String> {
+    // Numbers are used again by children that a fork made: of a thread they are its own.
+    let Some(open) = all.iter().position(|e| is_mark(e) == Some(mark_offset(n, false))) else {
+        return Err(format!("the opening mark {n} is not recorded, among {} events", all.len()));
+    };
+    let rest = &all[open + 1..];
+    match rest.iter().position(|e| is_mark(e).is_some()) {
+        Some(end) if is_mark(rest[end]) == Some(mark_offset(n, true)) || !closed => Ok(rest[..end].to_vec()),
+        None if !closed => Ok(rest.to_vec()),
+        _ => Err(format!("the closing mark {n} is not recorded")),
+    }
+}
+
+/// The offset, if it is a mark.
+fn is_mark(e: &Recorded) -> Option<u64> {
+    let number = |i: usize| Some(u64::from_le_bytes(e.params.get(i)?.as_slice().try_into().ok()?));
+    let offset = number(2)?;
+    (e.id == id::SYSCALL_LSEEK_X && number(1)? == u64::MAX && offset >> 48 == 0x5CA9).then_some(offset)
+}
+
+/// The first events that fit, in order; where one fits none, the last of its type (for the message).
+fn pick<'a>(all: &[&'a Recorded], wanted: &[Expected], addresses: &Addresses) -> Vec<&'a Recorded> {
+    let mut at = 0;
+    let mut out = Vec::new();
+    for want in wanted {
+        let fits = |e: &&Recorded| e.id == want.id && compare(e, want, &mut addresses.clone()).is_empty();
+        let rest = &all[at..];
+        let found = rest.iter().position(|e| fits(e)).or_else(|| rest.iter().rposition(|e| e.id == want.id));
+        if let Some(n) = found {
+            out.push(rest[n]);
+            at += n + 1;
+        }
+    }
+    out
+}
+
+fn compare(got: &Recorded, want: &Expected, addresses: &mut Addresses) -> Vec<String> {
+    let Some(info) = schema::event_info(want.id) else { return vec!["no such type".into()] };
+    if want.params.len() != info.params.len() {
+        return vec![format!("the test has {} parameters, the table {}", want.params.len(), info.params.len())];
+    }
+    if got.params.len() != info.params.len() {
+        return vec![format!("{} parameters instead of {}", got.params.len(), info.params.len())];
+    }
+    let mut faults = Vec::new();
+    for ((param, bytes), check) in info.params.iter().zip(&got.params).zip(&want.params) {
+        if let Err(e) = check.compare(param.kind, bytes, addresses) {
+            faults.push(format!("{}: {e}", param.name));
+        }
+    }
+    faults
+}
+
+/// The first process that a process forked: the thread whose first event is the child's side.
+fn first_child(parent: i64, threads: &BTreeMap<i64, Vec<&Recorded>>) -> Option<i64> {
+    let born = |events: &Vec<&Recorded>| {
+        let e = events.first()?;
+        let number = |i: usize| Some(i64::from_le_bytes(e.params.get(i)?.as_slice().try_into().ok()?));
+        (e.id == id::SYSCALL_FORK_20_X && number(0)? == 0 && number(5)? == parent).then_some((e.ts, e.tid))
+    };
+    threads.values().filter_map(born).min().map(|(_, tid)| tid)
+}
+
+/// An event's name for messages.
+pub fn name(id: u16) -> String {
+    schema::event_info(id).map_or_else(|| id.to_string(), |i| format!("{} {}", i.direction(), i.constant))
+}
+
+/// An event for messages.
+pub fn describe(e: &Recorded) -> String {
+    let params: Vec<String> = e.params.iter().map(|p| show(p)).collect();
+    format!("{} {}", name(e.id), params.join(" "))
+}
