@@ -12,12 +12,16 @@ pub fn run(mode: &str) {
     // New programs are executed by this one's children; they are none of them the workload.
     let mut byte = [0_u8; 1];
     while sys::call(libc::SYS_read, &[0, byte.as_mut_ptr() as i64, 1]) == 1 {}
+    if mode == "storm" {
+        return super::storm::child(&dir);
+    }
     let report = dir.join("report");
     std::fs::create_dir_all(dir.join("files")).expect("a folder");
     std::env::set_current_dir(dir.join("files")).expect("a folder");
     let mut c = Ctx::new(&dir.join("files"), &report, snaplen, mode == "traced");
     match mode {
         "all" => rows::all(&mut c),
+        "plain" => rows::plain(&mut c),
         "wide" => rows::wide(&mut c),
         "traced" => rows::traced(&mut c),
         other => panic!("no workload {other}"),

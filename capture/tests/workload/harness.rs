@@ -9,8 +9,16 @@ use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
-const TESTS: [(&str, fn() -> Result<(), String>); 3] =
-    [("emitted_is_the_drivers_table", coverage::against_shared), ("every_parameter_of_every_event", every_parameter), ("large_snaplen", large)];
+type Test = fn() -> Result<(), String>;
+
+const TESTS: [(&str, Test); 6] = [
+    ("emitted_is_the_drivers_table", coverage::against_shared),
+    ("the_judge_finds_every_difference", judge_finds),
+    ("every_parameter_of_every_event", every_parameter),
+    ("large_snaplen", large),
+    ("same_calls_as_strace", super::strace::same_calls),
+    ("storm", super::storm::storm),
+];
 
 /// Runs the tests that the arguments name, or all. Ends the process with 1 if one fails.
 pub fn main() {
@@ -29,7 +37,7 @@ pub fn main() {
         match result {
             Ok(()) => println!("test {name} ... ok"),
             Err(e) if e.starts_with("SKIPPED") && std::env::var_os("SCAPKIT_CI").is_none_or(|v| v != "1") => {
-                let _ = writeln!(std::io::stderr(), "{e}");
+                say(&e);
                 println!("test {name} ... ignored");
             }
             Err(e) => {
@@ -41,6 +49,17 @@ pub fn main() {
     if failed > 0 {
         std::process::exit(1);
     }
+}
+
+/// Says something that must be seen.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Changes, in a recording made up from the workload's own report, every parameter in turn, and leaves events out and
+/// adds some: the judge must find each.
+fn judge_finds() -> Result<(), String> {
+    super::judge::finds_differences()
 }
 
 /// Records one of the workloads and judges it.
@@ -67,7 +86,7 @@ fn run(mode: &str, options: &ProbeOptions) -> Result<Verdict, String> {
         verdict.cases, verdict.params, recording.events.len(), verdict.confirmed.len()
     );
     for what in &verdict.skipped {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
+        say(&format!("SKIPPED: {what}"));
     }
     Ok(verdict)
 }
@@ -87,7 +106,8 @@ pub fn why_not() -> Option<String> {
     None
 }
 
-fn outcome(faults: &[String]) -> Result<(), String> {
+/// The faults as a test's result.
+pub fn outcome(faults: &[String]) -> Result<(), String> {
     if faults.is_empty() {
         return Ok(());
     }
@@ -99,7 +119,7 @@ fn outcome(faults: &[String]) -> Result<(), String> {
 fn every_parameter() -> Result<(), String> {
     let mut faults = Vec::new();
     let mut confirmed = BTreeSet::new();
-    let plain = ProbeOptions::default();
+    let plain = ProbeOptions { signals: false, ..ProbeOptions::default() };
     let traced = ProbeOptions { switches: true, faults: true, signals: true, ..ProbeOptions::default() };
     for (mode, options) in [("all", plain), ("traced", traced)] {
         let verdict = run(mode, &options)?;
@@ -112,6 +132,6 @@ fn every_parameter() -> Result<(), String> {
 
 /// The rows that a large snaplen changes.
 fn large() -> Result<(), String> {
-    let options = ProbeOptions { snaplen: 60_000, ..ProbeOptions::default() };
+    let options = ProbeOptions { snaplen: 60_000, signals: false, ..ProbeOptions::default() };
     outcome(&run("wide", &options)?.faults)
 }

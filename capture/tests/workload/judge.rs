@@ -1,6 +1,6 @@
 //! Compares what was recorded with what the workload says that it did.
 
-use super::check::{Addresses, show};
+use super::check::{Addresses, Check, show};
 use super::record::{Recorded, Recording};
 use super::report::{Case, Expected, Line, Place, mark_offset};
 use scapkit_format::schema::{self, id};
@@ -166,4 +166,75 @@ pub fn name(id: u16) -> String {
 pub fn describe(e: &Recorded) -> String {
     let params: Vec<String> = e.params.iter().map(|p| show(p)).collect();
     format!("{} {}", name(e.id), params.join(" "))
+}
+
+/// Whether the judge finds what it has to: a made-up recording of one case, right, and wrong in every way.
+pub fn finds_differences() -> Result<(), String> {
+    let mark = |n: u64, closing| Recorded {
+        ts: 0,
+        tid: 5,
+        id: id::SYSCALL_LSEEK_X,
+        params: vec![(-9_i64).to_le_bytes().to_vec(), (-1_i64).to_le_bytes().to_vec(), mark_offset(n, closing).to_le_bytes().to_vec(), vec![0]],
+        bytes: Vec::new(),
+    };
+    let label = |l: &str| super::check::Part::Address(l.to_owned());
+    let raw = |b: &[u8]| super::check::Part::Raw(b.to_vec());
+    let case = Case {
+        name: "made up".into(),
+        tid: 5,
+        place: Place::Marked(1),
+        events: vec![
+            Expected { id: id::SYSCALL_READ_X, params: vec![3.into(), b"abc".to_vec().into(), (-1).into(), (5..=7).into()] },
+            Expected { id: id::SYSCALL_SPLICE_X, params: vec![0.into(), 1.into(), 2.into(), 3.into(), 4.into()] },
+            Expected { id: id::SOCKET_CONNECT_X, params: vec![0.into(), Check::Parts(vec![raw(&[1]), label("a"), label("b"), raw(b"\0")]), 9.into(), b"".to_vec().into()] },
+        ],
+    };
+    let le = |n: i64| n.to_le_bytes().to_vec();
+    let tuple = [&[1_u8][..], &le(77), &le(78), &[0]].concat();
+    let right = [
+        (id::SYSCALL_READ_X, vec![le(3), b"abc".to_vec(), le(-1), vec![6, 0, 0, 0]]),
+        (id::SYSCALL_SPLICE_X, vec![le(0), le(1), le(2), le(3), vec![4, 0, 0, 0]]),
+        (id::SOCKET_CONNECT_X, vec![le(0), tuple, le(9), vec![]]),
+    ];
+    let events: Vec<Recorded> = std::iter::once(mark(1, false))
+        .chain(right.into_iter().map(|(id, params)| Recorded { ts: 0, tid: 5, id, params, bytes: Vec::new() }))
+        .chain([mark(1, true)])
+        .collect();
+    let faults = |events: &[Recorded]| {
+        let all: Vec<&Recorded> = events.iter().collect();
+        let mut verdict = Verdict::default();
+        judge_case(&case, &BTreeMap::from([(5, all)]), &mut Addresses::new(), &mut verdict);
+        verdict.faults.len()
+    };
+    if faults(&events) != 0 {
+        return Err("it finds faults where there are none".into());
+    }
+    for e in 0..events.len() {
+        let mut less = events.clone();
+        less.remove(e);
+        let mut more = events.clone();
+        more.insert(e, events[1].clone());
+        if faults(&less) == 0 || (e > 0 && faults(&more) == 0) {
+            return Err(format!("event {e} may be missing, or come twice"));
+        }
+        if e == 0 || e == events.len() - 1 {
+            continue;
+        }
+        for p in 0..events[e].params.len() {
+            for change in [|b: &mut Vec<u8>| b.push(1), |b: &mut Vec<u8>| { b.pop(); }, |b: &mut Vec<u8>| if let Some(l) = b.last_mut() { *l ^= 0x80 }] {
+                let mut wrong = events.clone();
+                change(&mut wrong[e].params[p]);
+                if wrong != events && faults(&wrong) == 0 {
+                    return Err(format!("parameter {p} of event {e} may be anything"));
+                }
+            }
+        }
+    }
+    // The two ends of a connection are not the same.
+    let mut wrong = events.clone();
+    wrong[3].params[1] = [&[1_u8][..], &le(77), &le(77), &[0]].concat();
+    if faults(&wrong) == 0 {
+        return Err("two addresses may be the same".into());
+    }
+    Ok(())
 }

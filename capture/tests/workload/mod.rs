@@ -10,5 +10,7 @@ pub mod record;
 pub mod report;
 pub mod rows;
 pub mod standin;
+pub mod storm;
+pub mod strace;
 pub mod sys;
 

@@ -2,7 +2,7 @@ use scapkit_capture::{Counters, Result, Source};
 use std::ops::ControlFlow;
 use std::time::Duration;
 #[derive(Debug, Clone, Default)]
-pub struct ProbeOptions { pub ring_bytes: u32, pub snaplen: u32, pub types: Option<Vec<u16>>, pub switches: bool, pub faults: bool, pub signals: bool, pub tree_of: Option<i32>, pub exclude_tgids: Vec<i32> }
+pub struct ProbeOptions { pub ring_bytes: u32, pub snaplen: u16, pub types: Option<Vec<u16>>, pub switches: bool, pub faults: bool, pub signals: bool, pub tree_of: Option<i32>, pub exclude_tgids: Vec<i32> }
 pub struct Ebpf(bool);
 impl Ebpf { pub fn load(_: &ProbeOptions) -> Result<Self> { Ok(Ebpf(false)) } }
 impl Source for Ebpf {

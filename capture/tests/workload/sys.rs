@@ -55,10 +55,32 @@ global_asm!(
     "mov eax, 60", // exit
     "syscall",
     "1: ret",
+    // Program, arguments, environment in rdi, rsi, rdx. The child touches no stack either.
+    ".globl scapkit_vfork_exec",
+    "scapkit_vfork_exec:",
+    "pop r8", // the child shares the stack: the return address is kept in a register
+    "mov eax, 58", // vfork
+    "syscall",
+    "test rax, rax",
+    "jnz 1f",
+    "mov eax, 59", // execve
+    "syscall",
+    "mov edi, 99",
+    "mov eax, 60", // exit
+    "syscall",
+    "1: jmp r8",
 );
 
 unsafe extern "C" {
     fn scapkit_spawn_exit(nr: i64, a0: i64, a1: i64, a2: i64, a3: i64) -> i64;
+    fn scapkit_vfork_exec(program: *const libc::c_char, argv: *const i64, env: *const i64) -> i64;
+}
+
+/// vfork, and execve in the child: it runs in this process's memory until then, and calls nothing else. The vectors end
+/// with 0.
+pub fn vfork_exec(program: &std::ffi::CStr, argv: &[i64], env: &[i64]) -> i64 {
+    // SAFETY: keeps to the C calling convention (it leaves by a jump to where it was called from).
+    unsafe { scapkit_vfork_exec(program.as_ptr(), argv.as_ptr(), env.as_ptr()) }
 }
 
 /// Makes a call of the clone family whose child at once calls `exit(7)` and nothing else. It may share memory

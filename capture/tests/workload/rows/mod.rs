@@ -56,6 +56,18 @@ const BAD_FD: i64 = 777;
 
 /// Everything, with the default snaplen of 80 bytes.
 pub fn all(c: &mut Ctx) {
+    native(c);
+    compat::rows(c);
+    c.finish();
+}
+
+/// Everything but the 32-bit calls.
+pub fn plain(c: &mut Ctx) {
+    native(c);
+    c.finish();
+}
+
+fn native(c: &mut Ctx) {
     open::rows(c);
     files::rows(c);
     io::rows(c);
@@ -71,8 +83,6 @@ pub fn all(c: &mut Ctx) {
     tasks::rows(c);
     exec::rows(c);
     mounts::rows(c);
-    compat::rows(c);
-    c.finish();
 }
 
 /// The calls that depend on the snaplen, with a large one.
