@@ -23,12 +23,26 @@ pub enum Check {
 pub enum Part {
     /// Exactly these bytes.
     Raw(Vec<u8>),
-    /// A kernel address: not 0, and the same wherever the label is the same, different where it is not.
+    /// A kernel address: not 0, and the same wherever the label is the same, different where it is not
+    /// and both are in one event.
     Address(String),
 }
 
-/// Kernel addresses by label.
-pub type Addresses = BTreeMap<String, u64>;
+/// Kernel addresses by label. They are used again for what is made later, so different labels need not differ, but in
+/// one event.
+#[derive(Debug, Clone, Default)]
+pub struct Addresses {
+    known: BTreeMap<String, u64>,
+    /// Those of the event at hand.
+    now: Vec<(String, u64)>,
+}
+
+impl Addresses {
+    /// Begins with another event.
+    pub fn next_event(&mut self) {
+        self.now.clear();
+    }
+}
 
 impl Check {
     /// Compares. `Err` says what is wrong.
@@ -74,10 +88,11 @@ fn address(label: &str, piece: &[u8], addresses: &mut Addresses) -> Result<(), S
     if n == 0 {
         return Err(format!("the address of {label} is 0"));
     }
-    if let Some((other, _)) = addresses.iter().find(|(l, a)| **a == n && l.as_str() != label) {
+    if let Some((other, _)) = addresses.now.iter().find(|(l, a)| *a == n && l != label) {
         return Err(format!("{label} has the address {n:#x} of {other}"));
     }
-    match addresses.insert(label.to_owned(), n) {
+    addresses.now.push((label.to_owned(), n));
+    match addresses.known.insert(label.to_owned(), n) {
         Some(before) if before != n => Err(format!("{label} is at {n:#x}, and was at {before:#x}")),
         _ => Ok(()),
     }

@@ -28,7 +28,9 @@ pub fn faults(confirmed: &BTreeSet<u16>) -> Vec<String> {
     let mut out = Vec::new();
     for (id, columns) in &emitted {
         match (confirmed.contains(id), untestable.contains_key(id)) {
-            (false, false) => out.push(format!("{id} {}: no row is right, and it is not in untestable.tsv", columns[0])),
+            (false, false) => {
+                out.push(format!("{id} {}: no row is right, and it is not in untestable.tsv", columns[0]))
+            }
             (true, true) => out.push(format!("{id} {}: is tested, and yet in untestable.tsv", columns[0])),
             _ => {}
         }
@@ -58,16 +60,26 @@ pub fn against_shared() -> Result<(), String> {
         let id = event["id"].as_u64().and_then(|n| u16::try_from(n).ok()).ok_or("no id")?;
         let kind = event["kind"].as_str().ok_or("no kind")?;
         let name = event["const"].as_str().and_then(|c| c.strip_prefix("PPME_")).ok_or("no const")?;
-        let unreachable = kind == "exit" && id != 1 && event["syscalls"]["x86_64"].as_array().is_some_and(Vec::is_empty);
+        let unreachable =
+            kind == "exit" && id != 1 && event["syscalls"]["x86_64"].as_array().is_some_and(Vec::is_empty);
         if !matches!(kind, "iterator" | "internal") && !unreachable {
             theirs.insert(id, vec![name.to_owned(), kind.to_owned()]);
         }
         let params = event["params"].as_array().ok_or("no params")?.len();
         let ours = scapkit_format::schema::event_info(id).ok_or_else(|| format!("{id}: not in the table"))?;
         if ours.params.len() != params || ours.constant != name {
-            return Err(format!("{id} {name}: {params} parameters, the tree has {} of {}", ours.params.len(), ours.constant));
+            return Err(format!(
+                "{id} {name}: {params} parameters, the tree has {} of {}",
+                ours.params.len(),
+                ours.constant
+            ));
         }
     }
-    let ours: BTreeMap<u16, Vec<String>> = emitted.iter().map(|(k, v)| (*k, v.iter().map(ToString::to_string).collect())).collect();
-    if ours == theirs { Ok(()) } else { Err(format!("emitted.tsv differs from driver-events.json: {ours:?} {theirs:?}")) }
+    let ours: BTreeMap<u16, Vec<String>> =
+        emitted.iter().map(|(k, v)| (*k, v.iter().map(ToString::to_string).collect())).collect();
+    if ours == theirs {
+        Ok(())
+    } else {
+        Err(format!("emitted.tsv differs from driver-events.json: {ours:?} {theirs:?}"))
+    }
 }

@@ -26,7 +26,10 @@ impl Ctx {
     pub fn new(dir: &Path, report: &Path, snaplen: usize, among: bool) -> Self {
         let path = CString::new(report.as_os_str().as_bytes()).unwrap();
         // A high number, so that the rows' own descriptors are the low ones.
-        let fd = sys::call(libc::SYS_open, &[path.as_ptr() as i64, i64::from(libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND), 0o644]);
+        let fd = sys::call(
+            libc::SYS_open,
+            &[path.as_ptr() as i64, i64::from(libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND), 0o644],
+        );
         let report_fd = sys::call(libc::SYS_fcntl, &[fd, i64::from(libc::F_DUPFD), 900]);
         sys::call(libc::SYS_close, &[fd]);
         assert!(report_fd >= 900, "no report: {report_fd}");

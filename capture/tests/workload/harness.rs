@@ -3,7 +3,7 @@
 use super::coverage;
 use super::judge::{Verdict, judge};
 use super::record::record;
-use super::standin::ProbeOptions;
+use scapkit_capture::ebpf::ProbeOptions;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::Command;
@@ -83,7 +83,10 @@ fn run(mode: &str, options: &ProbeOptions) -> Result<Verdict, String> {
     let verdict = judge(&report, &recording);
     println!(
         "{mode}: {} cases with {} parameters are right; {} events recorded, {} types confirmed",
-        verdict.cases, verdict.params, recording.events.len(), verdict.confirmed.len()
+        verdict.cases,
+        verdict.params,
+        recording.events.len(),
+        verdict.confirmed.len()
     );
     for what in &verdict.skipped {
         say(&format!("SKIPPED: {what}"));

@@ -25,7 +25,7 @@ pub struct Verdict {
 pub fn judge(report: &str, recording: &Recording) -> Verdict {
     let mut verdict = Verdict::default();
     let threads = recording.threads();
-    let mut addresses = Addresses::new();
+    let mut addresses = Addresses::default();
     let mut ended = false;
     for line in report.lines() {
         match serde_json::from_str(line) {
@@ -45,7 +45,11 @@ pub fn judge(report: &str, recording: &Recording) -> Verdict {
     if !ended {
         verdict.faults.push(format!("the workload did not come to its end ({})", recording.status));
     }
-    for (name, lost) in [("buffer", recording.counters.drops_buffer), ("size", recording.counters.drops_size), ("other", recording.counters.drops_other)] {
+    for (name, lost) in [
+        ("buffer", recording.counters.drops_buffer),
+        ("size", recording.counters.drops_size),
+        ("other", recording.counters.drops_other),
+    ] {
         if lost != 0 {
             verdict.faults.push(format!("{lost} events were lost ({name})"));
         }
@@ -139,6 +143,7 @@ fn compare(got: &Recorded, want: &Expected, addresses: &mut Addresses) -> Vec<St
         return vec![format!("{} parameters instead of {}", got.params.len(), info.params.len())];
     }
     let mut faults = Vec::new();
+    addresses.next_event();
     for ((param, bytes), check) in info.params.iter().zip(&got.params).zip(&want.params) {
         if let Err(e) = check.compare(param.kind, bytes, addresses) {
             faults.push(format!("{}: {e}", param.name));
@@ -174,7 +179,12 @@ pub fn finds_differences() -> Result<(), String> {
         ts: 0,
         tid: 5,
         id: id::SYSCALL_LSEEK_X,
-        params: vec![(-9_i64).to_le_bytes().to_vec(), (-1_i64).to_le_bytes().to_vec(), mark_offset(n, closing).to_le_bytes().to_vec(), vec![0]],
+        params: vec![
+            (-9_i64).to_le_bytes().to_vec(),
+            (-1_i64).to_le_bytes().to_vec(),
+            mark_offset(n, closing).to_le_bytes().to_vec(),
+            vec![0],
+        ],
         bytes: Vec::new(),
     };
     let label = |l: &str| super::check::Part::Address(l.to_owned());
@@ -184,9 +194,20 @@ pub fn finds_differences() -> Result<(), String> {
         tid: 5,
         place: Place::Marked(1),
         events: vec![
-            Expected { id: id::SYSCALL_READ_X, params: vec![3.into(), b"abc".to_vec().into(), (-1).into(), (5..=7).into()] },
+            Expected {
+                id: id::SYSCALL_READ_X,
+                params: vec![3.into(), b"abc".to_vec().into(), (-1).into(), (5..=7).into()],
+            },
             Expected { id: id::SYSCALL_SPLICE_X, params: vec![0.into(), 1.into(), 2.into(), 3.into(), 4.into()] },
-            Expected { id: id::SOCKET_CONNECT_X, params: vec![0.into(), Check::Parts(vec![raw(&[1]), label("a"), label("b"), raw(b"\0")]), 9.into(), b"".to_vec().into()] },
+            Expected {
+                id: id::SOCKET_CONNECT_X,
+                params: vec![
+                    0.into(),
+                    Check::Parts(vec![raw(&[1]), label("a"), label("b"), raw(b"\0")]),
+                    9.into(),
+                    b"".to_vec().into(),
+                ],
+            },
         ],
     };
     let le = |n: i64| n.to_le_bytes().to_vec();
@@ -203,7 +224,7 @@ pub fn finds_differences() -> Result<(), String> {
     let faults = |events: &[Recorded]| {
         let all: Vec<&Recorded> = events.iter().collect();
         let mut verdict = Verdict::default();
-        judge_case(&case, &BTreeMap::from([(5, all)]), &mut Addresses::new(), &mut verdict);
+        judge_case(&case, &BTreeMap::from([(5, all)]), &mut Addresses::default(), &mut verdict);
         verdict.faults.len()
     };
     if faults(&events) != 0 {
@@ -221,7 +242,17 @@ pub fn finds_differences() -> Result<(), String> {
             continue;
         }
         for p in 0..events[e].params.len() {
-            for change in [|b: &mut Vec<u8>| b.push(1), |b: &mut Vec<u8>| { b.pop(); }, |b: &mut Vec<u8>| if let Some(l) = b.last_mut() { *l ^= 0x80 }] {
+            for change in [
+                |b: &mut Vec<u8>| b.push(1),
+                |b: &mut Vec<u8>| {
+                    b.pop();
+                },
+                |b: &mut Vec<u8>| {
+                    if let Some(l) = b.last_mut() {
+                        *l ^= 0x80
+                    }
+                },
+            ] {
                 let mut wrong = events.clone();
                 change(&mut wrong[e].params[p]);
                 if wrong != events && faults(&wrong) == 0 {

@@ -9,8 +9,6 @@ pub mod judge;
 pub mod record;
 pub mod report;
 pub mod rows;
-pub mod standin;
 pub mod storm;
 pub mod strace;
 pub mod sys;
-

@@ -1,6 +1,6 @@
 //! Starts a process and records it and all its descendants.
 
-use super::standin::{Ebpf, ProbeOptions};
+use scapkit_capture::ebpf::{Ebpf, ProbeOptions};
 use scapkit_capture::{Counters, Source};
 use scapkit_format::Event;
 use std::collections::BTreeMap;
@@ -60,10 +60,15 @@ pub fn record(options: &ProbeOptions, command: &mut Command, longest: Duration) 
     let mut keep = |cpu: u16, bytes: &[u8]| {
         match Event::parse_v2(bytes, cpu, 0) {
             Ok(e) => {
-                let params: Vec<Vec<u8>> = (0..e.nparams as usize).map(|i| e.param(i).unwrap_or(&[]).to_vec()).collect();
+                let params: Vec<Vec<u8>> =
+                    (0..e.nparams as usize).map(|i| e.param(i).unwrap_or(&[]).to_vec()).collect();
                 let sum: usize = params.iter().map(Vec::len).sum();
                 if sum + params.len() * 2 + 26 != bytes.len() {
-                    problem.get_or_insert(format!("type {}: {} bytes in all, of which {sum} are parameters", e.event_type, bytes.len()));
+                    problem.get_or_insert(format!(
+                        "type {}: {} bytes in all, of which {sum} are parameters",
+                        e.event_type,
+                        bytes.len()
+                    ));
                 }
                 events.push(Recorded { ts: e.ts, tid: e.tid, id: e.event_type, params, bytes: bytes.to_vec() });
             }

@@ -3,7 +3,7 @@
 
 use super::record::{Recorded, Recording, record};
 use super::{harness, sys};
-use super::standin::ProbeOptions;
+use scapkit_capture::ebpf::ProbeOptions;
 use scapkit_format::lists::threads::Thread;
 use scapkit_format::schema::id;
 use scapkit_format::synth::Synth;
@@ -29,7 +29,11 @@ pub fn child(dir: &std::path::Path) {
     let start = Instant::now();
     for n in 0..PROCESSES {
         let nr = if n % 3 == 0 { libc::SYS_vfork } else { libc::SYS_fork };
-        let pid = if nr == libc::SYS_vfork { sys::vfork_exec(&program, &argv, &env) } else { fork_exec(&program, &argv, &env, n) };
+        let pid = if nr == libc::SYS_vfork {
+            sys::vfork_exec(&program, &argv, &env)
+        } else {
+            fork_exec(&program, &argv, &env, n)
+        };
         assert!(pid > 0, "{pid}");
         let _ = writeln!(told, "process {pid}");
         if n % 16 == 15 {
@@ -56,7 +60,9 @@ pub fn child(dir: &std::path::Path) {
         let _ = writeln!(told, "thread {tid}");
     }
     // Namespaces of every kind, another root, other users.
-    for (n, flags) in [0x2000_0000_i64, 0x2_0000, 0x4000_0000, 0x1000_0000, 0x6002_0000, 0x7002_0000].into_iter().enumerate() {
+    for (n, flags) in
+        [0x2000_0000_i64, 0x2_0000, 0x4000_0000, 0x1000_0000, 0x6002_0000, 0x7002_0000].into_iter().enumerate()
+    {
         let pid = sys::call(libc::SYS_clone, &[flags | 17, 0, 0, 0, 0]);
         if pid == 0 {
             sys::call(libc::SYS_chroot, &[c"/".as_ptr() as i64]);
@@ -91,10 +97,14 @@ pub fn storm() -> Result<(), String> {
     }
     let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
     let mut command = Command::new(std::env::current_exe().map_err(|e| e.to_string())?);
-    command.env("SCAPKIT_WORKLOAD", "storm").env("SCAPKIT_WORKLOAD_DIR", dir.path()).env("SCAPKIT_WORKLOAD_SNAPLEN", "80");
+    command
+        .env("SCAPKIT_WORKLOAD", "storm")
+        .env("SCAPKIT_WORKLOAD_DIR", dir.path())
+        .env("SCAPKIT_WORKLOAD_SNAPLEN", "80");
     let options = ProbeOptions { signals: false, ..ProbeOptions::default() };
     let recording = record(&options, &mut command, Duration::from_secs(120))?;
-    let told = std::fs::read_to_string(dir.path().join("storm")).map_err(|e| format!("the storm did not come to its end: {e}"))?;
+    let told = std::fs::read_to_string(dir.path().join("storm"))
+        .map_err(|e| format!("the storm did not come to its end: {e}"))?;
     let mut faults = Vec::new();
     if recording.counters.drops() != 0 {
         faults.push(format!("{:?} lost", recording.counters));
@@ -133,7 +143,9 @@ pub fn storm() -> Result<(), String> {
 fn life(events: &[&Recorded]) -> Vec<&'static str> {
     let zero = |e: &Recorded| e.params.first().is_some_and(|p| p.iter().all(|b| *b == 0));
     let name = |e: &&Recorded| match e.id {
-        id::SYSCALL_CLONE_20_X | id::SYSCALL_CLONE3_X | id::SYSCALL_FORK_20_X | id::SYSCALL_VFORK_20_X if zero(e) => Some("born"),
+        id::SYSCALL_CLONE_20_X | id::SYSCALL_CLONE3_X | id::SYSCALL_FORK_20_X | id::SYSCALL_VFORK_20_X if zero(e) => {
+            Some("born")
+        }
         id::SYSCALL_EXECVE_19_X if zero(e) => Some("exec"),
         id::PROCEXIT_1_E => Some("end"),
         _ => None,
@@ -144,7 +156,16 @@ fn life(events: &[&Recorded]) -> Vec<&'static str> {
 /// Plays the recording after a list of the first process alone: nobody may be unknown.
 fn replayed(recording: &Recording) -> Result<Vec<String>, String> {
     let mut capture = Synth::new();
-    let first = Thread { tid: recording.pid, pid: recording.pid, ptid: 1, vtid: recording.pid, vpid: recording.pid, comm: b"workload", exe: b"workload", ..Thread::default() };
+    let first = Thread {
+        tid: recording.pid,
+        pid: recording.pid,
+        ptid: 1,
+        vtid: recording.pid,
+        vpid: recording.pid,
+        comm: b"workload",
+        exe: b"workload",
+        ..Thread::default()
+    };
     capture.section().threads(9, &[first]);
     for e in &recording.events {
         capture.block(BlockType::EV_V2, &[&[0, 0], e.bytes.as_slice()].concat());

@@ -6,12 +6,14 @@
 //!   either. `rt_sigreturn` ends with the registers of what it returns to, and has no event.
 //! * A call that a signal broke off ends with -512 (ERESTARTSYS), -513 (ERESTARTNOINTR), -514 (ERESTARTNOHAND) or -516
 //!   (ERESTART_RESTARTBLOCK): strace prints `? ERESTARTSYS` and the like, the event has the number.
-//! * An execve that succeeds comes from the program's start, which is before the end of the call: its result is 0. In a
+//! * An execve or execveat that succeeds comes from the program's start, which is before the end of the call: its
+//!   result is 0, and it is an execve. In a
 //!   thread that is not the first it takes the first one's number; strace says so, and the workload does not do it here.
 //! * The child's side of a clone is an event of the child and no line of strace's.
 //! * Calls without an event of their own have no result in their event: only their name is compared.
 //! * sendmmsg and recvmmsg give an event for each message: together they are one call, its result their number.
-//! * Numbers that are no calls (strace: `syscall_0x...`) have no event.
+//! * Numbers that are no calls (strace: `syscall_0x...`) have no event. strace prints calls that it is too old to know
+//!   the same way.
 
 use super::record::{Recorded, record};
 use scapkit_format::schema::{self, id};
@@ -62,9 +64,12 @@ fn compare(what: &str, program: &[&OsStr]) -> Result<Vec<String>, String> {
     // The shell waits until it is recorded, then becomes strace.
     let mut command = Command::new("sh");
     command.args(["-c", "cat; exec strace -f -qq -o \"$@\" < /dev/null", "sh"]).arg(&log).args(program);
-    command.env("SCAPKIT_WORKLOAD", "plain").env("SCAPKIT_WORKLOAD_DIR", dir.path()).env("SCAPKIT_WORKLOAD_SNAPLEN", "80");
+    command
+        .env("SCAPKIT_WORKLOAD", "plain")
+        .env("SCAPKIT_WORKLOAD_DIR", dir.path())
+        .env("SCAPKIT_WORKLOAD_SNAPLEN", "80");
     command.env_remove("SCAPKIT_WORKLOAD_DUMP");
-    let options = super::standin::ProbeOptions { signals: false, ..Default::default() };
+    let options = scapkit_capture::ebpf::ProbeOptions { signals: false, ..Default::default() };
     let recording = record(&options, &mut command, Duration::from_secs(200))?;
     let text = std::fs::read(&log).map_err(|e| format!("strace wrote nothing: {e}"))?;
     let (lines, first) = parse(&String::from_utf8_lossy(&text));
@@ -111,14 +116,21 @@ fn ours(events: &[&Recorded], is_first: bool) -> Vec<Call> {
         Some(i64::from_le_bytes(bytes))
     };
     // strace's child makes calls of its own before it becomes the program.
-    let skip = if is_first { events.iter().position(|e| e.id == id::SYSCALL_EXECVE_19_X && number(e) == Some(0)).unwrap_or(0) } else { 0 };
+    let skip = if is_first {
+        events.iter().position(|e| e.id == id::SYSCALL_EXECVE_19_X && number(e) == Some(0)).unwrap_or(0)
+    } else {
+        0
+    };
     let mut out: Vec<Call> = Vec::new();
     for (at, e) in events.iter().enumerate().skip(skip) {
         let Some(info) = schema::event_info(e.id) else { continue };
         if info.is_enter() {
             continue; // enter events, switches, exits
         }
-        let born = matches!(e.id, id::SYSCALL_CLONE_20_X | id::SYSCALL_CLONE3_X | id::SYSCALL_FORK_20_X | id::SYSCALL_VFORK_20_X);
+        let born = matches!(
+            e.id,
+            id::SYSCALL_CLONE_20_X | id::SYSCALL_CLONE3_X | id::SYSCALL_FORK_20_X | id::SYSCALL_VFORK_20_X
+        );
         if born && at == 0 && number(e) == Some(0) {
             continue;
         }
@@ -127,7 +139,12 @@ fn ours(events: &[&Recorded], is_first: bool) -> Vec<Call> {
             out.push(Call { names: vec![schema::syscall_name(code).unwrap_or("?").to_owned()], result: None });
             continue;
         }
-        let names: Vec<String> = info.syscalls.iter().filter_map(|c| schema::syscall_name(*c)).map(ToOwned::to_owned).collect();
+        if e.id == id::SYSCALL_EXECVE_19_X && number(e) == Some(0) {
+            out.push(Call { names: vec!["execve".into(), "execveat".into()], result: Some(0) });
+            continue;
+        }
+        let names: Vec<String> =
+            info.syscalls.iter().filter_map(|c| schema::syscall_name(*c)).map(ToOwned::to_owned).collect();
         let several = matches!(e.id, id::SOCKET_SENDMMSG_X | id::SOCKET_RECVMMSG_X);
         if several && out.last().is_some_and(|c| c.names == names && c.result.is_none()) {
             continue;
@@ -137,7 +154,9 @@ fn ours(events: &[&Recorded], is_first: bool) -> Vec<Call> {
         let result = match (several, wide, small) {
             (true, ..) => None,
             (_, true, _) => number(e),
-            (.., Some(_)) => e.params.first().and_then(|p| p.as_slice().try_into().ok()).map(|b| u32::from_le_bytes(b).into()),
+            (.., Some(_)) => {
+                e.params.first().and_then(|p| p.as_slice().try_into().ok()).map(|b| u32::from_le_bytes(b).into())
+            }
             _ => None,
         };
         out.push(Call { names, result });
@@ -154,15 +173,28 @@ fn parse(log: &str) -> (BTreeMap<i64, Vec<Call>>, Option<i64>) {
         let Ok(tid) = tid.parse::<i64>() else { continue };
         let rest = rest.trim_start();
         first = first.or(Some(tid));
-        if rest.starts_with("+++") || rest.starts_with("---") || rest.ends_with("<unfinished ...>") || rest.ends_with("<detached ...>") {
+        if rest.starts_with("+++")
+            || rest.starts_with("---")
+            || rest.ends_with("<unfinished ...>")
+            || rest.ends_with("<detached ...>")
+        {
             calls.entry(tid).or_default();
             continue;
         }
         let name = rest.strip_prefix("<... ").map_or_else(|| rest.split('(').next(), |r| r.split(' ').next());
         let name = name.unwrap_or_default();
-        if matches!(name, "exit" | "exit_group" | "rt_sigreturn") || name.starts_with("syscall_") {
+        if matches!(name, "exit" | "exit_group" | "rt_sigreturn")  {
             continue;
         }
+        // A call that this strace is too old to know, or that nobody does.
+        let name = match name.strip_prefix("syscall_0x").and_then(|n| u16::from_str_radix(n, 16).ok()) {
+            Some(number) => match schema::native_x86_64(number).and_then(|n| schema::syscall_name(n.code)) {
+                Some(known) => known,
+                None => continue,
+            },
+            None if name.starts_with("syscall_") => continue,
+            None => name,
+        };
         // "name(arguments)   = result ..."; what is in quotes may look the same, and comes before.
         let Some(result) = rest.rfind(')').and_then(|_| last_result(rest)) else { continue };
         calls.entry(tid).or_default().push(Call { names: vec![name.to_owned()], result });
@@ -188,10 +220,10 @@ fn last_result(line: &str) -> Option<Option<i64>> {
 
 fn errno(name: &str) -> Option<i64> {
     use libc::{
-        E2BIG, EACCES, EADDRINUSE, EAFNOSUPPORT, EAGAIN, EBADF, EBUSY, ECHILD, ECONNREFUSED, EEXIST, EFAULT, EFBIG, EINPROGRESS,
-        EINTR, EINVAL, EIO, EISCONN, EISDIR, ELOOP, EMFILE, ENAMETOOLONG, ENODATA, ENODEV, ENOENT, ENOEXEC, ENOKEY, ENOMEM,
-        ENOPROTOOPT, ENOSYS, ENOTCONN, ENOTDIR, ENOTEMPTY, ENOTSOCK, ENOTTY, ENXIO, EOPNOTSUPP, EPERM, ERANGE, ESPIPE, ESRCH,
-        ETIMEDOUT, EXDEV,
+        E2BIG, EACCES, EADDRINUSE, EAFNOSUPPORT, EAGAIN, EBADF, EBADFD, EBUSY, ECHILD, ECONNREFUSED, EEXIST, EFAULT,
+        EFBIG, EINPROGRESS, EINTR, EINVAL, EIO, EISCONN, EISDIR, ELOOP, EMFILE, ENAMETOOLONG, ENODATA, ENODEV, ENOENT,
+        ENOEXEC, ENOKEY, ENOMEM, ENOPROTOOPT, ENOSYS, ENOTCONN, ENOTDIR, ENOTEMPTY, ENOTSOCK, ENOTTY, ENXIO,
+        EOPNOTSUPP, EPERM, ERANGE, ESPIPE, ESRCH, ETIMEDOUT, EXDEV,
     };
     macro_rules! table {
         ($($e:ident)*) => { match name { $(stringify!($e) => Some(-i64::from($e)),)* _ => None } };
@@ -202,7 +234,7 @@ fn errno(name: &str) -> Option<i64> {
         "ERESTARTNOHAND" => Some(-514),
         "ERESTART_RESTARTBLOCK" => Some(-516),
         _ => table!(
-            E2BIG EACCES EADDRINUSE EAFNOSUPPORT EAGAIN EBADF EBUSY ECHILD ECONNREFUSED EEXIST EFAULT EFBIG EINPROGRESS
+            E2BIG EACCES EADDRINUSE EAFNOSUPPORT EAGAIN EBADF EBADFD EBUSY ECHILD ECONNREFUSED EEXIST EFAULT EFBIG EINPROGRESS
             EINTR EINVAL EIO EISCONN EISDIR ELOOP EMFILE ENAMETOOLONG ENODATA ENODEV ENOENT ENOEXEC ENOKEY ENOMEM
             ENOPROTOOPT ENOSYS ENOTCONN ENOTDIR ENOTEMPTY ENOTSOCK ENOTTY ENXIO EOPNOTSUPP EPERM ERANGE ESPIPE ESRCH
             ETIMEDOUT EXDEV

@@ -58,7 +58,7 @@ global_asm!(
     // Program, arguments, environment in rdi, rsi, rdx. The child touches no stack either.
     ".globl scapkit_vfork_exec",
     "scapkit_vfork_exec:",
-    "pop r8", // the child shares the stack: the return address is kept in a register
+    "pop r8",      // the child shares the stack: the return address is kept in a register
     "mov eax, 58", // vfork
     "syscall",
     "test rax, rax",
@@ -101,7 +101,8 @@ pub fn bytes_at(addr: i64, len: usize) -> Vec<u8> {
 pub fn store(addr: i64, bytes: &[u8]) {
     // SAFETY: callers pass addresses of memory that they mapped writable and that nothing else refers to.
     unsafe {
-        std::ptr::with_exposed_provenance_mut::<u8>(addr as usize).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        std::ptr::with_exposed_provenance_mut::<u8>(addr as usize)
+            .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
     }
 }
 

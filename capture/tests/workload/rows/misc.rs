@@ -161,8 +161,13 @@ fn quotas(c: &mut Ctx) {
     let r = call!(c, "quotactl: GETQUOTA", SYS_quotactl, 0x8000_0700_u32, d, 1001, p);
     ev!(c, SYSCALL_QUOTACTL_X, r, &device, EMPTY, 101, 102, 103, 104, 105, 107, 108, 0, 0, 0, 1, 32, 1, 1001, 1);
     for (valid, want) in [
-        (0, [0_u64; 7]), (1, [101, 102, 0, 0, 0, 0, 0]), (2, [0, 0, 103, 0, 0, 0, 0]), (4, [0, 0, 0, 104, 105, 0, 0]),
-        (8, [0; 7]), (16, [0, 0, 0, 0, 0, 107, 0]), (32, [0, 0, 0, 0, 0, 0, 108]),
+        (0, [0_u64; 7]),
+        (1, [101, 102, 0, 0, 0, 0, 0]),
+        (2, [0, 0, 103, 0, 0, 0, 0]),
+        (4, [0, 0, 0, 104, 105, 0, 0]),
+        (8, [0; 7]),
+        (16, [0, 0, 0, 0, 0, 107, 0]),
+        (32, [0, 0, 0, 0, 0, 0, 108]),
     ] {
         let block = quota(valid);
         let [a, b, e, f, g, h, i] = want;
@@ -181,8 +186,16 @@ fn quotas(c: &mut Ctx) {
     let r = call!(c, "quotactl: no block", SYS_quotactl, 0x8000_0700_u32, 0, 7, 0);
     ev!(c, SYSCALL_QUOTACTL_X, r, EMPTY, EMPTY, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 32, 1, 7, 1);
     for (cmd, mapped, with_id) in [
-        (0x80_0003_u32, 2, false), (0x5801, 256, false), (0x5802, 512, false), (0x5803, 1024, true), (0x5804, 2048, true),
-        (0x5805, 4096, false), (0x5806, 8192, false), (0x5807, 16384, false), (0x5808, 0, false), (0x12, 0, false),
+        (0x80_0003_u32, 2, false),
+        (0x5801, 256, false),
+        (0x5802, 512, false),
+        (0x5803, 1024, true),
+        (0x5804, 2048, true),
+        (0x5805, 4096, false),
+        (0x5806, 8192, false),
+        (0x5807, 16384, false),
+        (0x5808, 0, false),
+        (0x12, 0, false),
     ] {
         let r = call!(c, format!("quotactl: {cmd:#x}"), SYS_quotactl, cmd << 8, d, 44, 0);
         let id = if with_id { 44 } else { 0 };

@@ -23,6 +23,8 @@ macro_rules! ev {
     ($c:expr, $id:ident $(, $p:expr)* $(,)?) => { $c.event(id::$id, vec![$(Check::from($p)),*]) };
 }
 
+mod compat;
+mod exec;
 mod fds;
 mod files;
 mod ids;
@@ -38,8 +40,6 @@ mod open;
 mod procs;
 mod scratch;
 mod tasks;
-mod exec;
-mod compat;
 mod traced;
 mod wide;
 

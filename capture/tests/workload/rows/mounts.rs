@@ -24,7 +24,16 @@ fn failures(c: &mut Ctx) {
     let (dev, dir, kind) = (text("device"), text("/none"), text("nofs"));
     // The magic number that old programs put into the upper half is taken off; nothing else is.
     for (flags, mapped) in [(0xC0ED_0025_u32, 0x25_u32), (0xC0EE_0001, 0xC0EE_0001), (0x8000_0000, 0x8000_0000)] {
-        let r = call!(c, format!("mount: fails, {flags:#x}"), SYS_mount, dev.as_ptr(), dir.as_ptr(), kind.as_ptr(), flags, 0);
+        let r = call!(
+            c,
+            format!("mount: fails, {flags:#x}"),
+            SYS_mount,
+            dev.as_ptr(),
+            dir.as_ptr(),
+            kind.as_ptr(),
+            flags,
+            0
+        );
         assert!(r < 0);
         ev!(c, SYSCALL_MOUNT_X, r, &dev, &dir, &kind, mapped);
     }
@@ -99,7 +108,8 @@ fn overlay(c: &mut Ctx) {
     let dir = c.dir.join("layers").display().to_string();
     let options = text(format!("lowerdir={dir}/lower,upperdir={dir}/upper,workdir={dir}/work"));
     let (kind, merged) = (text("overlay"), c.path("layers/merged"));
-    let r = call!(c, "mount: an overlay", SYS_mount, kind.as_ptr(), merged.as_ptr(), kind.as_ptr(), 0, options.as_ptr());
+    let r =
+        call!(c, "mount: an overlay", SYS_mount, kind.as_ptr(), merged.as_ptr(), kind.as_ptr(), 0, options.as_ptr());
     ev!(c, SYSCALL_MOUNT_X, r, &kind, &merged, &kind, 0);
     if r != 0 {
         c.skip("no overlays here: layers are not tested");

@@ -47,7 +47,8 @@ fn udp(c: &mut Ctx) {
     let (user, _) = v4([127, 0, 0, 1], port(&to));
     let data = pattern(1000);
     let a = raw!(SYS_socket, 2, 2, 0);
-    let r = call!(c, "sendto: UDP, a socket that was not bound", SYS_sendto, a, data.as_ptr(), 1000, 0, user.as_ptr(), 16);
+    let r =
+        call!(c, "sendto: UDP, a socket that was not bound", SYS_sendto, a, data.as_ptr(), 1000, 0, user.as_ptr(), 16);
     assert_eq!(r, 1000);
     let from = v4([0, 0, 0, 0], port(&own(a, false))).1;
     ev!(c, SOCKET_SENDTO_X, r, &data[..snap], a, 1000, tuple(&from, &to));
@@ -57,7 +58,8 @@ fn udp(c: &mut Ctx) {
     let b = buf.as_mut_ptr();
     let mut peer = [0_u8; 128];
     let mut len = 128_u32;
-    let r = call!(c, "recvfrom: UDP, the sender's address", SYS_recvfrom, s, b, 1500, 0, peer.as_mut_ptr(), &raw mut len);
+    let r =
+        call!(c, "recvfrom: UDP, the sender's address", SYS_recvfrom, s, b, 1500, 0, peer.as_mut_ptr(), &raw mut len);
     assert_eq!(r, 1000);
     ev!(c, SOCKET_RECVFROM_X, r, &data[..snap], tuple(&seen_from, &to), s, 1500);
     raw!(SYS_sendto, a, data.as_ptr(), 30, 0, user.as_ptr(), 16);
@@ -230,7 +232,14 @@ fn unix(c: &mut Ctx) {
     let parts = [iov(d, 33)];
     let pass = raw_dir(c);
     // cmsghdr: length 24 (16 and two descriptors), SOL_SOCKET, SCM_RIGHTS
-    let control = [24_u64.to_le_bytes().as_slice(), &1_u32.to_le_bytes(), &1_u32.to_le_bytes(), &(pass as i32).to_le_bytes(), &0_i32.to_le_bytes()].concat();
+    let control = [
+        24_u64.to_le_bytes().as_slice(),
+        &1_u32.to_le_bytes(),
+        &1_u32.to_le_bytes(),
+        &(pass as i32).to_le_bytes(),
+        &0_i32.to_le_bytes(),
+    ]
+    .concat();
     let m = Msg { control: control.as_ptr() as i64, control_len: 24, ..msg(0, 0, &parts) };
     let r = call!(c, "sendmsg: descriptors", SYS_sendmsg, p, &raw const m, 0);
     assert_eq!(r, 33);
@@ -240,7 +249,8 @@ fn unix(c: &mut Ctx) {
     let mut m = Msg { control: ancillary.as_mut_ptr() as i64, control_len: 200, ..msg(0, 0, &into) };
     let r = call!(c, "recvmsg: descriptors", SYS_recvmsg, q, &raw mut m, 0);
     assert_eq!((r, m.control_len), (33, 24));
-    let fds: Vec<i64> = [16, 20].map(|at| i64::from(i32::from_le_bytes(ancillary[at..at + 4].try_into().unwrap()))).to_vec();
+    let fds: Vec<i64> =
+        [16, 20].map(|at| i64::from(i32::from_le_bytes(ancillary[at..at + 4].try_into().unwrap()))).to_vec();
     assert!(fds.iter().all(|fd| *fd > 0), "{fds:?}");
     ev!(c, SOCKET_RECVMSG_X, r, 33, &data[..], unix_tuple("message q", "message p", b""), &ancillary[..24], q);
     for fd in fds {
@@ -286,7 +296,8 @@ fn several(c: &mut Ctx) {
         let mut bufs = vec![[0_u8; 300]; count];
         let iovs: Vec<[i64; 2]> = bufs.iter_mut().map(|b| iov(b.as_mut_ptr() as i64, 300)).collect();
         let mut names = vec![[0_u8; 16]; count];
-        let mut into: Vec<Msg> = iovs.iter().zip(&mut names).map(|(v, n)| msg(n.as_mut_ptr() as i64, 16, std::slice::from_ref(v))).collect();
+        let mut into: Vec<Msg> =
+            iovs.iter().zip(&mut names).map(|(v, n)| msg(n.as_mut_ptr() as i64, 16, std::slice::from_ref(v))).collect();
         let r = call!(c, format!("recvmmsg: {count}"), SYS_recvmmsg, s, into.as_mut_ptr(), count, 0x40, 0);
         assert_eq!(r, count as i64);
         for (i, len) in lens.iter().enumerate() {
@@ -299,7 +310,14 @@ fn several(c: &mut Ctx) {
     raw!(SYS_socketpair, 1, 2, 0, pair.as_mut_ptr());
     let [p, q] = pair.map(i64::from);
     let parts = [iov(d, 12)];
-    let control = [20_u64.to_le_bytes().as_slice(), &1_u32.to_le_bytes(), &1_u32.to_le_bytes(), &(p as i32).to_le_bytes(), &[0; 4]].concat();
+    let control = [
+        20_u64.to_le_bytes().as_slice(),
+        &1_u32.to_le_bytes(),
+        &1_u32.to_le_bytes(),
+        &(p as i32).to_le_bytes(),
+        &[0; 4],
+    ]
+    .concat();
     let mut mm = [Msg { control: control.as_ptr() as i64, control_len: 24, ..msg(0, 0, &parts) }];
     let r = call!(c, "sendmmsg: a descriptor", SYS_sendmmsg, p, mm.as_mut_ptr(), 1, 0);
     assert_eq!(r, 1);

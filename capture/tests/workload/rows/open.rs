@@ -1,6 +1,8 @@
 //! open, creat, openat, openat2, open_by_handle_at, and the enter events of those that have one.
 
-use super::{CString, Check, Ctx, EBADF, EFAULT, EINVAL, EMPTY, ENOENT, Scratch, close, dev_ino, dev_ino_fd, id, sys, text};
+use super::{
+    CString, Check, Ctx, EBADF, EFAULT, EINVAL, EMPTY, ENOENT, Scratch, close, dev_ino, dev_ino_fd, id, sys, text,
+};
 
 const CREATED: u32 = 16384;
 
@@ -21,7 +23,10 @@ fn one(c: &mut Ctx, name: &str, path: &CString, flags: i32, mode: u32, mapped: u
 }
 
 fn open(c: &mut Ctx) {
-    use libc::{O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_DSYNC, O_EXCL, O_NOATIME, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC, O_WRONLY};
+    use libc::{
+        O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_DSYNC, O_EXCL, O_NOATIME, O_NOFOLLOW, O_NONBLOCK, O_PATH,
+        O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC, O_WRONLY,
+    };
     let new = c.path("opened");
     let fd = one(c, "open: creates", &new, O_RDWR | O_CREAT | O_EXCL, 0o4751, 3 | 4 | 32, 0o4751);
     let (dev, ino) = dev_ino(&new);
@@ -57,7 +62,15 @@ fn open(c: &mut Ctx) {
     assert_eq!(r, ENOENT);
     ev!(c, SYSCALL_OPEN_X, r, &gone, 1, 0, 0, 0);
 
-    let r = one(c, "open: access mode 3 is read; O_PATH, O_NOFOLLOW, O_NOATIME are lost", &gone, 3 | O_PATH | O_NOFOLLOW | O_NOATIME, 0, 1, 0);
+    let r = one(
+        c,
+        "open: access mode 3 is read; O_PATH, O_NOFOLLOW, O_NOATIME are lost",
+        &gone,
+        3 | O_PATH | O_NOFOLLOW | O_NOATIME,
+        0,
+        1,
+        0,
+    );
     ev!(c, SYSCALL_OPEN_X, r, &gone, 1, 0, 0, 0);
 
     // Descriptor 0 has a device and an inode too (upstream leaves them out).
@@ -74,7 +87,8 @@ fn open(c: &mut Ctx) {
     }
 
     // The registers' upper halves are no part of an int: -100 for the directory is, whatever is above it.
-    let r = call!(c, "openat: garbage above the int", SYS_openat, 0x1234_5678_FFFF_FF9C_u64 as i64, gone.as_ptr(), 0, 0);
+    let r =
+        call!(c, "openat: garbage above the int", SYS_openat, 0x1234_5678_FFFF_FF9C_u64 as i64, gone.as_ptr(), 0, 0);
     ev!(c, SYSCALL_OPENAT_2_E, -100, &gone, 1, 0);
     ev!(c, SYSCALL_OPENAT_2_X, r, -100, &gone, 1, 0, 0, 0);
 }
@@ -82,7 +96,12 @@ fn open(c: &mut Ctx) {
 /// Strings: empty, unreadable, at the limit, over it, not UTF-8.
 fn names(c: &mut Ctx) {
     let hole = Scratch::new();
-    for (name, pointer) in [("NULL", 0), ("unreadable", hole.hole()), ("in the kernel", 0xFFFF_8880_0000_0000_u64 as i64), ("not canonical", 0x0100_0000_0000_0000)] {
+    for (name, pointer) in [
+        ("NULL", 0),
+        ("unreadable", hole.hole()),
+        ("in the kernel", 0xFFFF_8880_0000_0000_u64 as i64),
+        ("not canonical", 0x0100_0000_0000_0000),
+    ] {
         let r = call!(c, format!("open: the path's pointer is {name}"), SYS_open, pointer, 0, 0);
         assert_eq!(r, EFAULT);
         ev!(c, SYSCALL_OPEN_E, EMPTY, 1, 0);
@@ -140,13 +159,22 @@ fn creat(c: &mut Ctx) {
 fn openat(c: &mut Ctx) {
     let dir = raw!(SYS_open, c.path("").as_ptr(), libc::O_PATH, 0);
     let name = text("by openat");
-    let fd = call!(c, "openat: relative to a folder", SYS_openat, dir, name.as_ptr(), libc::O_CREAT | libc::O_SYNC, 0o640);
+    let fd =
+        call!(c, "openat: relative to a folder", SYS_openat, dir, name.as_ptr(), libc::O_CREAT | libc::O_SYNC, 0o640);
     let (dev, ino) = dev_ino_fd(fd);
     ev!(c, SYSCALL_OPENAT_2_E, dir, &name, 1 | 4 | 16 | 128, 0o640);
     ev!(c, SYSCALL_OPENAT_2_X, fd, dir, &name, 1 | 4 | 16 | 128 | CREATED, 0o640, dev, ino);
     close(fd);
     let full = c.path("by openat");
-    let fd = call!(c, "openat: an absolute path, from a folder that is not there", SYS_openat, -5, full.as_ptr(), libc::O_RDWR | libc::O_LARGEFILE, 0);
+    let fd = call!(
+        c,
+        "openat: an absolute path, from a folder that is not there",
+        SYS_openat,
+        -5,
+        full.as_ptr(),
+        libc::O_RDWR | libc::O_LARGEFILE,
+        0
+    );
     // x86_64: the C library's O_LARGEFILE is 0; the kernel's is 0o100000.
     ev!(c, SYSCALL_OPENAT_2_E, -5, &full, 3, 0);
     ev!(c, SYSCALL_OPENAT_2_X, fd, -5, &full, 3, 0, dev, ino);
@@ -171,7 +199,15 @@ fn openat2(c: &mut Ctx) {
     close(fd);
     for (bit, mapped) in [(1, 16), (2, 4), (4, 8), (8, 1), (16, 2), (32, 32), (64, 0)] {
         let how: [u64; 3] = [0, 0, bit];
-        let r = call!(c, format!("openat2: resolve {bit}, the structure's size is wrong"), SYS_openat2, -7, name.as_ptr(), how.as_ptr(), 5);
+        let r = call!(
+            c,
+            format!("openat2: resolve {bit}, the structure's size is wrong"),
+            SYS_openat2,
+            -7,
+            name.as_ptr(),
+            how.as_ptr(),
+            5
+        );
         assert_eq!(r, EINVAL);
         ev!(c, SYSCALL_OPENAT2_E, -7, &name, 1, 0, mapped);
         ev!(c, SYSCALL_OPENAT2_X, r, -7, &name, 1, 0, mapped, 0, 0);
@@ -205,7 +241,14 @@ fn by_handle(c: &mut Ctx) {
         let real = std::fs::canonicalize(&c.dir).unwrap().join("opened");
         let real = text(std::os::unix::ffi::OsStrExt::as_bytes(real.as_os_str()));
         let (dev, ino) = dev_ino(&path);
-        let fd = call!(c, "open_by_handle_at", SYS_open_by_handle_at, -100, &raw const handle, libc::O_RDWR | libc::O_CLOEXEC);
+        let fd = call!(
+            c,
+            "open_by_handle_at",
+            SYS_open_by_handle_at,
+            -100,
+            &raw const handle,
+            libc::O_RDWR | libc::O_CLOEXEC
+        );
         if fd > 0 {
             ev!(c, SYSCALL_OPEN_BY_HANDLE_AT_X, fd, -100, 3 | 4096, &real, dev, ino);
             close(fd);

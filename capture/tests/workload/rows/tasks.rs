@@ -29,13 +29,13 @@ pub struct Task {
 /// The task that calls.
 pub fn this_task() -> Task {
     let cmdline = std::fs::read("/proc/self/cmdline").unwrap();
-    let exe_len = cmdline.iter().position(|b| *b == 0).map_or(cmdline.len(), |n| n + 1);
+    let exe_len = cmdline.iter().position(|b| *b == 0).map_or(cmdline.len(), |n| n + 1).min(4096);
     let (exe, args) = cmdline.split_at(exe_len);
     let mut limit = [0_i64; 2];
     raw!(SYS_prlimit64, 0, 7, 0, limit.as_mut_ptr());
     Task {
-        exe: exe.to_vec(),
-        args: area(args, 4096 - exe.len().min(4096)),
+        exe: area(exe, 4096),
+        args: area(args, 4096 - exe.len()),
         comm: comm("/proc/thread-self/comm"),
         cgroups: cgroups(),
         fdlimit: limit[0],
@@ -109,13 +109,32 @@ fn caller(c: &mut Ctx, event: u16, r: i64, t: &Task, before: (u64, u64), flags: 
     let (tid, pid) = (c.tid(), raw!(SYS_getpid));
     let (uid, gid) = (raw!(SYS_geteuid), raw!(SYS_getegid));
     let done = r > 0;
-    c.event(event, vec![
-        r.into(), if done { t.exe.clone() } else { vec![] }.into(), if done { t.args.clone() } else { vec![] }.into(),
-        tid.into(), pid.into(), t.ptid.into(), EMPTY.into(), t.fdlimit.into(),
-        (before.0..=after.0).into(), (before.1..=after.1).into(), size.into(), around(rss).into(), swap(),
-        t.comm.clone().into(), t.cgroups.clone().into(), flags.into(), uid.into(), gid.into(),
-        tid.into(), pid.into(), 0.into(),
-    ]);
+    c.event(
+        event,
+        vec![
+            r.into(),
+            if done { t.exe.clone() } else { vec![] }.into(),
+            if done { t.args.clone() } else { vec![] }.into(),
+            tid.into(),
+            pid.into(),
+            t.ptid.into(),
+            EMPTY.into(),
+            t.fdlimit.into(),
+            (before.0..=after.0).into(),
+            (before.1..=after.1).into(),
+            size.into(),
+            around(rss).into(),
+            swap(),
+            t.comm.clone().into(),
+            t.cgroups.clone().into(),
+            flags.into(),
+            uid.into(),
+            gid.into(),
+            tid.into(),
+            pid.into(),
+            0.into(),
+        ],
+    );
 }
 
 /// What a child has that differs from its creator.
@@ -134,12 +153,32 @@ struct Child {
 fn child(c: &mut Ctx, name: &str, event: u16, t: &Task, child: Child, size: u64, rss: u64) {
     let (uid, gid) = (raw!(SYS_geteuid), raw!(SYS_getegid));
     c.elsewhere(&format!("{name}: the child"), child.tid, Place::All);
-    c.event(event, vec![
-        0.into(), t.exe.clone().into(), t.args.clone().into(), child.tid.into(), child.pid.into(), child.ptid.into(),
-        EMPTY.into(), t.fdlimit.into(), (0..=1).into(), (0..=100).into(), size.into(), (1..=rss + 4096).into(), swap(),
-        t.comm.clone().into(), t.cgroups.clone().into(), child.flags.into(), uid.into(), gid.into(),
-        child.vtid.into(), child.vpid.into(), child.began,
-    ]);
+    c.event(
+        event,
+        vec![
+            0.into(),
+            t.exe.clone().into(),
+            t.args.clone().into(),
+            child.tid.into(),
+            child.pid.into(),
+            child.ptid.into(),
+            EMPTY.into(),
+            t.fdlimit.into(),
+            (0..=1).into(),
+            (0..=100).into(),
+            size.into(),
+            (1..=rss + 4096).into(),
+            swap(),
+            t.comm.clone().into(),
+            t.cgroups.clone().into(),
+            child.flags.into(),
+            uid.into(),
+            gid.into(),
+            child.vtid.into(),
+            child.vpid.into(),
+            child.began,
+        ],
+    );
     ev!(c, PROCEXIT_1_E, 0x700, 7, 0, 0, 0);
 }
 
@@ -174,7 +213,14 @@ fn simple(c: &mut Ctx) {
         ("fork", libc::SYS_fork, 0x1_0000, id::SYSCALL_FORK_20_X, 0, 0),
         ("vfork", libc::SYS_vfork, 0x200, id::SYSCALL_VFORK_20_X, 0, 0),
         ("clone", libc::SYS_clone, 17, id::SYSCALL_CLONE_20_X, 0, 0),
-        ("clone: VM, FS, FILES, VFORK", libc::SYS_clone, 0x4700 | 17, id::SYSCALL_CLONE_20_X, 32768 | 2 | 1 | 134_217_728, 0),
+        (
+            "clone: VM, FS, FILES, VFORK",
+            libc::SYS_clone,
+            0x4700 | 17,
+            id::SYSCALL_CLONE_20_X,
+            32768 | 2 | 1 | 134_217_728,
+            0,
+        ),
     ];
     for (name, nr, arg, event, flags, _) in cases {
         let before = faults();
@@ -183,7 +229,15 @@ fn simple(c: &mut Ctx) {
         caller(c, event, r, &t, before, flags);
         let (size, rss) = sizes();
         assert_eq!(wait(r), 0x700);
-        child(c, name, event, &t, Child { tid: r, pid: r, ptid: me, flags, vtid: r, vpid: r, began: init_began() }, size, rss);
+        child(
+            c,
+            name,
+            event,
+            &t,
+            Child { tid: r, pid: r, ptid: me, flags, vtid: r, vpid: r, began: init_began() },
+            size,
+            rss,
+        );
     }
     // A child of the caller's parent; the test waits for it.
     let before = faults();
@@ -191,8 +245,15 @@ fn simple(c: &mut Ctx) {
     assert!(r > 0);
     caller(c, id::SYSCALL_CLONE_20_X, r, &t, before, 256);
     let (size, rss) = sizes();
-    child(c, "clone: PARENT", id::SYSCALL_CLONE_20_X, &t,
-        Child { tid: r, pid: r, ptid: t.ptid, flags: 256, vtid: r, vpid: r, began: init_began() }, size, rss);
+    child(
+        c,
+        "clone: PARENT",
+        id::SYSCALL_CLONE_20_X,
+        &t,
+        Child { tid: r, pid: r, ptid: t.ptid, flags: 256, vtid: r, vpid: r, began: init_began() },
+        size,
+        rss,
+    );
 }
 
 fn threads(c: &mut Ctx) {
@@ -213,8 +274,15 @@ fn threads(c: &mut Ctx) {
         raw!(SYS_sched_yield);
     }
     assert_eq!(sys::bytes_at(p as i64, 4), (r as u32).to_le_bytes());
-    child(c, "clone: a thread", id::SYSCALL_CLONE_20_X, &t,
-        Child { tid: r, pid: me, ptid: t.ptid, flags: mapped, vtid: r, vpid: me, began: init_began() }, size, rss);
+    child(
+        c,
+        "clone: a thread",
+        id::SYSCALL_CLONE_20_X,
+        &t,
+        Child { tid: r, pid: me, ptid: t.ptid, flags: mapped, vtid: r, vpid: me, began: init_began() },
+        size,
+        rss,
+    );
 }
 
 fn namespaces(c: &mut Ctx) {
@@ -231,8 +299,15 @@ fn namespaces(c: &mut Ctx) {
     let (size, rss) = sizes();
     wait(r);
     let began = Check::Range(start, clock(1));
-    child(c, "clone: a pid namespace", id::SYSCALL_CLONE_20_X, &t,
-        Child { tid: r, pid: r, ptid: me, flags: NEWPID | IN_PIDNS, vtid: 1, vpid: 1, began }, size, rss);
+    child(
+        c,
+        "clone: a pid namespace",
+        id::SYSCALL_CLONE_20_X,
+        &t,
+        Child { tid: r, pid: r, ptid: me, flags: NEWPID | IN_PIDNS, vtid: 1, vpid: 1, began },
+        size,
+        rss,
+    );
     // After unshare the caller stays where it is; only its children are inside.
     c.in_child(|c| {
         let t = this_task();
@@ -245,8 +320,15 @@ fn namespaces(c: &mut Ctx) {
         let (size, rss) = sizes();
         wait(r);
         let began = Check::Range(start, clock(1));
-        child(c, "fork: after unshare of the pid namespace", id::SYSCALL_FORK_20_X, &t,
-            Child { tid: r, pid: r, ptid: me, flags: IN_PIDNS, vtid: 1, vpid: 1, began }, size, rss);
+        child(
+            c,
+            "fork: after unshare of the pid namespace",
+            id::SYSCALL_FORK_20_X,
+            &t,
+            Child { tid: r, pid: r, ptid: me, flags: IN_PIDNS, vtid: 1, vpid: 1, began },
+            size,
+            rss,
+        );
         0
     });
     // In a user namespace that maps nobody the ids are those of the initial one.
@@ -272,7 +354,11 @@ fn clone3(c: &mut Ctx) {
     let t = this_task();
     let me = c.tid();
     // CLEAR_SIGHAND is bit 32: lost.
-    for (name, flags, mapped) in [("clone3", 0_u64, 0_u32), ("clone3: FS, CLEAR_SIGHAND", 0x1_0000_0200, 2), ("clone3: VM, VFORK", 0x4100, 32768 | 134_217_728)] {
+    for (name, flags, mapped) in [
+        ("clone3", 0_u64, 0_u32),
+        ("clone3: FS, CLEAR_SIGHAND", 0x1_0000_0200, 2),
+        ("clone3: VM, VFORK", 0x4100, 32768 | 134_217_728),
+    ] {
         let mut args = [0_u64; 11];
         (args[0], args[4]) = (flags, 17);
         let before = faults();
@@ -281,8 +367,15 @@ fn clone3(c: &mut Ctx) {
         caller(c, id::SYSCALL_CLONE3_X, r, &t, before, mapped);
         let (size, rss) = sizes();
         wait(r);
-        child(c, name, id::SYSCALL_CLONE3_X, &t,
-            Child { tid: r, pid: r, ptid: me, flags: mapped, vtid: r, vpid: r, began: init_began() }, size, rss);
+        child(
+            c,
+            name,
+            id::SYSCALL_CLONE3_X,
+            &t,
+            Child { tid: r, pid: r, ptid: me, flags: mapped, vtid: r, vpid: r, began: init_began() },
+            size,
+            rss,
+        );
     }
     // A number of one's own choosing: one that nobody has.
     let max: i64 = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap().trim().parse().unwrap();
@@ -300,8 +393,15 @@ fn clone3(c: &mut Ctx) {
     assert_eq!(r, free);
     let (size, rss) = sizes();
     wait(r);
-    child(c, "clone3: set_tid", id::SYSCALL_CLONE3_X, &t,
-        Child { tid: free, pid: free, ptid: me, flags: 0, vtid: free, vpid: free, began: init_began() }, size, rss);
+    child(
+        c,
+        "clone3: set_tid",
+        id::SYSCALL_CLONE3_X,
+        &t,
+        Child { tid: free, pid: free, ptid: me, flags: 0, vtid: free, vpid: free, began: init_began() },
+        size,
+        rss,
+    );
 }
 
 fn failures(c: &mut Ctx) {
@@ -338,8 +438,15 @@ fn from_a_thread(c: &mut Ctx) {
                 let (size, rss) = sizes();
                 wait(r);
                 t.ptid = me;
-                child(c, "fork: by a thread", id::SYSCALL_FORK_20_X, &t,
-                    Child { tid: r, pid: r, ptid: me, flags: 0, vtid: r, vpid: r, began: init_began() }, size, rss);
+                child(
+                    c,
+                    "fork: by a thread",
+                    id::SYSCALL_FORK_20_X,
+                    &t,
+                    Child { tid: r, pid: r, ptid: me, flags: 0, vtid: r, vpid: r, began: init_began() },
+                    size,
+                    rss,
+                );
                 c.flush();
             });
         });
@@ -437,7 +544,16 @@ fn reapers(c: &mut Ctx) {
         raw!(SYS_prctl, 36, 1, 0, 0, 0);
         let me = c.tid();
         let (tid, orphaned) = orphan(c);
-        assert_eq!(std::fs::read_to_string(format!("/proc/{orphaned}/stat")).unwrap().rsplit_once(')').unwrap().1.split_whitespace().nth(1), Some(me.to_string().as_str()));
+        assert_eq!(
+            std::fs::read_to_string(format!("/proc/{orphaned}/stat"))
+                .unwrap()
+                .rsplit_once(')')
+                .unwrap()
+                .1
+                .split_whitespace()
+                .nth(1),
+            Some(me.to_string().as_str())
+        );
         c.elsewhere("reaper: a subreaper", tid, Place::Last);
         ev!(c, PROCEXIT_1_E, 0x700, 7, 0, 0, me);
         raw!(SYS_kill, orphaned, 9);

@@ -36,19 +36,32 @@ fn control(c: &mut Ctx) {
     let mut pair = [0_i32; 2];
     raw!(SYS_socketpair, 1, 1, 0, pair.as_mut_ptr());
     let [p, q] = pair.map(i64::from);
-    let mut control = [(16 + 4 * 250_u64).to_le_bytes().as_slice(), &1_u32.to_le_bytes(), &1_u32.to_le_bytes()].concat();
+    let mut control =
+        [(16 + 4 * 250_u64).to_le_bytes().as_slice(), &1_u32.to_le_bytes(), &1_u32.to_le_bytes()].concat();
     for _ in 0..250 {
         control.extend_from_slice(&(p as i32).to_le_bytes());
     }
     let byte = [7_u8];
     let one = [iov(byte.as_ptr() as i64, 1)];
-    let m = Msg { iov: one.as_ptr() as i64, iov_len: 1, control: control.as_ptr() as i64, control_len: control.len() as u64, ..Msg::default() };
+    let m = Msg {
+        iov: one.as_ptr() as i64,
+        iov_len: 1,
+        control: control.as_ptr() as i64,
+        control_len: control.len() as u64,
+        ..Msg::default()
+    };
     let r = raw!(SYS_sendmsg, p, &raw const m, 0);
     assert_eq!(r, 1);
     let mut ancillary = vec![0_u8; 3000];
     let mut into = [0_u8];
     let one = [iov(into.as_mut_ptr() as i64, 1)];
-    let mut m = Msg { iov: one.as_ptr() as i64, iov_len: 1, control: ancillary.as_mut_ptr() as i64, control_len: 3000, ..Msg::default() };
+    let mut m = Msg {
+        iov: one.as_ptr() as i64,
+        iov_len: 1,
+        control: ancillary.as_mut_ptr() as i64,
+        control_len: 3000,
+        ..Msg::default()
+    };
     let r = call!(c, "recvmsg: 250 descriptors", SYS_recvmsg, q, &raw mut m, 0);
     assert_eq!((r, m.control_len), (1, 1016));
     let tuple = super::net::unix_tuple("wide q", "wide p", b"");
