@@ -6,7 +6,11 @@
 //! ```
 //!
 //! * [`source`]: what every recorder gives, and its counters.
+//! * [`ebpf`]: Linux, by the probe of `scapkit-bpf`.
+//! * [`clock`]: the clock of events.
 
+pub mod clock;
+pub mod ebpf;
 mod error;
 pub mod source;
 

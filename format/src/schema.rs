@@ -413,6 +413,12 @@ pub fn native_x86_64(number: u16) -> Option<&'static NativeSyscall> {
     SYSCALLS_X86_64.iter().find(|s| s.number == number)
 }
 
+/// The x86_64 number of an ia32 call; `None` where there is none.
+pub fn x86_64_of_ia32(number: u16) -> Option<u16> {
+    let at = IA32_TO_X86_64.binary_search_by_key(&number, |(ia32, _)| *ia32).ok()?;
+    IA32_TO_X86_64.get(at)?.1
+}
+
 impl fmt::Display for EventInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.direction(), self.name)

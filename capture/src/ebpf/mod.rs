@@ -1,0 +1,156 @@
+//! The eBPF recorder of Linux: the probe in the kernel, its rings, and their merge.
+//!
+//! Source: driver-events (what the probe writes).
+
+mod load;
+mod merge;
+mod options;
+mod ring;
+
+pub use options::{MAX_SNAPLEN, ProbeOptions};
+
+use crate::Result;
+use crate::source::{Counters, Source};
+use load::Loaded;
+use merge::Merge;
+use scapkit_bpf::DROP_CLASSES;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// How often processors that came online are looked for.
+const LOOK_FOR_PROCESSORS: Duration = Duration::from_millis(250);
+/// How long to sleep when nothing came, and when little did.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A running probe.
+///
+/// ```no_run
+/// use scapkit_capture::{Source, ebpf::{Ebpf, ProbeOptions}};
+/// use std::ops::ControlFlow;
+/// let mut probe = Ebpf::load(&ProbeOptions::default())?;
+/// probe.start()?;
+/// for _ in 0..10 {
+///     std::thread::sleep(probe.pause());
+///     probe.drain(&mut |cpu, event| {
+///         println!("{} bytes from processor {cpu}", event.len());
+///         ControlFlow::Continue(())
+///     })?;
+/// }
+/// probe.stop()?;
+/// # Ok::<(), scapkit_capture::Error>(())
+/// ```
+pub struct Ebpf {
+    loaded: Loaded,
+    merge: Merge,
+    ring_bytes: usize,
+    looked: Instant,
+    state: State,
+    /// Whether the last look found as much as a ring can hold in the time of a few.
+    busy: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Loaded,
+    Running,
+    Stopped,
+    Over,
+}
+
+impl Ebpf {
+    /// Loads the probe. Nothing is recorded before [`Source::start`].
+    ///
+    /// # Errors
+    /// [`crate::Error::Kernel`] when the kernel lacks something, [`crate::Error::Privilege`] when it may not be done.
+    pub fn load(options: &ProbeOptions) -> Result<Ebpf> {
+        let mut loaded = load::load(options)?;
+        let mut merge = Merge::new(loaded.offset);
+        for cpu in load::processors("online")? {
+            merge.add(cpu, loaded.add_ring(cpu, options.ring_bytes)?);
+        }
+        Ok(Ebpf {
+            loaded,
+            merge,
+            ring_bytes: options.ring_bytes,
+            looked: Instant::now(),
+            state: State::Loaded,
+            busy: false,
+        })
+    }
+
+    /// What added to the boot clock gives the time of events, in ns.
+    pub fn clock_offset(&self) -> u64 {
+        self.loaded.offset
+    }
+
+    /// What this kernel cannot do, and what that costs.
+    pub fn notes(&self) -> &[String] {
+        &self.loaded.notes
+    }
+
+    /// Gives processors that came online a ring. What they recorded before is counted as lost.
+    fn look_for_processors(&mut self) -> Result<()> {
+        if self.looked.elapsed() < LOOK_FOR_PROCESSORS {
+            return Ok(());
+        }
+        self.looked = Instant::now();
+        for cpu in load::processors("online")? {
+            if !self.merge.has(cpu) {
+                self.merge.add(cpu, self.loaded.add_ring(cpu, self.ring_bytes)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source for Ebpf {
+    fn drain(&mut self, each: &mut dyn FnMut(u16, &[u8]) -> ControlFlow<()>) -> Result<u64> {
+        if self.state == State::Running {
+            self.look_for_processors()?;
+        }
+        let stopped = matches!(self.state, State::Stopped | State::Over);
+        let given = self.merge.drain(stopped, each);
+        self.busy = self.merge.fullest() > self.ring_bytes / 16;
+        if stopped && given == 0 {
+            self.state = State::Over;
+        }
+        Ok(given)
+    }
+
+    fn pause(&self) -> Duration {
+        if self.busy { PAUSE / 5 } else { PAUSE }
+    }
+
+    fn start(&mut self) -> Result<()> {
+        self.loaded.attach()?;
+        self.state = State::Running;
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        self.loaded.detach();
+        self.state = State::Stopped;
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+
+    fn counters(&self) -> Result<Counters> {
+        let counts = self.loaded.counts()?;
+        let drops_buffer = counts.full.iter().fold(0, |sum: u64, n| sum.saturating_add(*n));
+        let mut counters = Counters {
+            drops_buffer,
+            drops_size: counts.large,
+            drops_other: counts.no_ring,
+            given: self.merge.given,
+            late: self.merge.late,
+            suppressed: counts.suppressed,
+            drops_by_class: DROP_CLASSES.into_iter().zip(counts.full).filter(|(_, n)| *n > 0).collect(),
+            ..Counters::default()
+        };
+        counters.seen = counters.given.saturating_add(counters.drops());
+        Ok(counters)
+    }
+}
