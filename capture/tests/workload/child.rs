@@ -23,6 +23,7 @@ pub fn run(mode: &str) {
         "all" => rows::all(&mut c),
         "plain" => rows::plain(&mut c),
         "wide" => rows::wide(&mut c),
+        "too large" => rows::too_large(&mut c),
         "traced" => rows::traced(&mut c),
         other => panic!("no workload {other}"),
     }

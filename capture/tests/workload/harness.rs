@@ -11,11 +11,12 @@ use std::time::Duration;
 
 type Test = fn() -> Result<(), String>;
 
-const TESTS: [(&str, Test); 6] = [
+const TESTS: [(&str, Test); 7] = [
     ("emitted_is_the_drivers_table", coverage::against_shared),
     ("the_judge_finds_every_difference", judge_finds),
     ("every_parameter_of_every_event", every_parameter),
     ("large_snaplen", large),
+    ("too_large_is_dropped_and_counted", too_large),
     ("same_calls_as_strace", super::strace::same_calls),
     ("storm", super::storm::storm),
 ];
@@ -63,7 +64,7 @@ fn judge_finds() -> Result<(), String> {
 }
 
 /// Records one of the workloads and judges it.
-fn run(mode: &str, options: &ProbeOptions) -> Result<Verdict, String> {
+fn run(mode: &str, options: &ProbeOptions, too_large: u64) -> Result<Verdict, String> {
     if let Some(why) = why_not() {
         return Err(format!("SKIPPED: {why}"));
     }
@@ -80,7 +81,7 @@ fn run(mode: &str, options: &ProbeOptions) -> Result<Verdict, String> {
             let _ = writeln!(std::io::stderr(), "{} {} {}", e.ts, e.tid, super::judge::describe(e));
         }
     }
-    let verdict = judge(&report, &recording);
+    let verdict = judge(&report, &recording, too_large);
     println!(
         "{mode}: {} cases with {} parameters are right; {} events recorded, {} types confirmed",
         verdict.cases,
@@ -125,7 +126,7 @@ fn every_parameter() -> Result<(), String> {
     let plain = ProbeOptions { signals: false, ..ProbeOptions::default() };
     let traced = ProbeOptions { switches: true, faults: true, signals: true, ..ProbeOptions::default() };
     for (mode, options) in [("all", plain), ("traced", traced)] {
-        let verdict = run(mode, &options)?;
+        let verdict = run(mode, &options, 0)?;
         faults.extend(verdict.faults);
         confirmed.extend(verdict.confirmed);
     }
@@ -136,5 +137,11 @@ fn every_parameter() -> Result<(), String> {
 /// The rows that a large snaplen changes.
 fn large() -> Result<(), String> {
     let options = ProbeOptions { snaplen: 60_000, signals: false, ..ProbeOptions::default() };
-    outcome(&run("wide", &options)?.faults)
+    outcome(&run("wide", &options, 0)?.faults)
+}
+
+/// An event of more than 64 KiB is not given, but counted; what comes before and after it is.
+fn too_large() -> Result<(), String> {
+    let options = ProbeOptions { snaplen: 65_000, signals: false, ..ProbeOptions::default() };
+    outcome(&run("too large", &options, 3)?.faults)
 }

@@ -54,6 +54,9 @@ pub fn record(options: &ProbeOptions, command: &mut Command, longest: Duration) 
             return Err(e.to_string());
         }
     };
+    for note in probe.notes() {
+        super::harness::say(&format!("probe: {note}"));
+    }
     drop(child.stdin.take());
     let mut events = Vec::new();
     let mut problem = None;

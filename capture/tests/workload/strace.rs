@@ -50,6 +50,8 @@ pub fn same_calls() -> Result<(), String> {
         [subprocess.run(['true']) for _ in range(5)]\n";
     if Command::new("python3").arg("-V").output().is_ok() {
         faults.extend(compare("python3", &[OsStr::new("python3"), OsStr::new("-c"), OsStr::new(script)])?);
+    } else if std::env::var_os("SCAPKIT_CI").is_some_and(|v| v == "1") {
+        faults.push("python3 is not installed".into());
     } else {
         super::harness::say("SKIPPED: python3 is not installed: strace is compared with less");
     }
@@ -183,7 +185,7 @@ fn parse(log: &str) -> (BTreeMap<i64, Vec<Call>>, Option<i64>) {
         }
         let name = rest.strip_prefix("<... ").map_or_else(|| rest.split('(').next(), |r| r.split(' ').next());
         let name = name.unwrap_or_default();
-        if matches!(name, "exit" | "exit_group" | "rt_sigreturn")  {
+        if matches!(name, "exit" | "exit_group" | "rt_sigreturn") {
             continue;
         }
         // A call that this strace is too old to know, or that nobody does.

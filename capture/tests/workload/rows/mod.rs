@@ -91,6 +91,12 @@ pub fn wide(c: &mut Ctx) {
     c.finish();
 }
 
+/// Events that are larger than an event can be.
+pub fn too_large(c: &mut Ctx) {
+    wide::too_large(c);
+    c.finish();
+}
+
 /// Signals, switches and page faults.
 pub fn traced(c: &mut Ctx) {
     traced::rows(c);

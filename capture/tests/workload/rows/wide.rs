@@ -82,3 +82,47 @@ fn image(c: &mut Ctx) {
         ev!(c, SYSCALL_INIT_MODULE_X, r, &image[..len.min(snap)], len, EMPTY);
     }
 }
+
+/// The most data that is kept and 250 descriptors together are more than 64 KiB.
+pub fn too_large(c: &mut Ctx) {
+    let mut pair = [0_i32; 2];
+    raw!(SYS_socketpair, 1, 2, 0, pair.as_mut_ptr());
+    let [p, q] = pair.map(i64::from);
+    let data = pattern(c.snaplen);
+    let mut buf = vec![0_u8; c.snaplen];
+    let mut control =
+        [(16 + 4 * 250_u64).to_le_bytes().as_slice(), &1_u32.to_le_bytes(), &1_u32.to_le_bytes()].concat();
+    control.extend((0..250).flat_map(|_| (p as i32).to_le_bytes()));
+    let mut ancillary = vec![0_u8; 1016];
+    for n in 0..3 {
+        let one = [iov(data.as_ptr() as i64, data.len())];
+        let m = Msg {
+            iov: one.as_ptr() as i64,
+            iov_len: 1,
+            control: control.as_ptr() as i64,
+            control_len: control.len() as u64,
+            ..Msg::default()
+        };
+        assert_eq!(raw!(SYS_sendmsg, p, &raw const m, 0), data.len() as i64);
+        let one = [iov(buf.as_mut_ptr() as i64, buf.len())];
+        let mut m = Msg {
+            iov: one.as_ptr() as i64,
+            iov_len: 1,
+            control: ancillary.as_mut_ptr() as i64,
+            control_len: 1016,
+            ..Msg::default()
+        };
+        // Nothing between the marks.
+        let r = call!(c, format!("recvmsg: too large for an event, {n}"), SYS_recvmsg, q, &raw mut m, 0);
+        assert_eq!((r, m.control_len), (data.len() as i64, 1016));
+        for at in (16..1016).step_by(4) {
+            close(i32::from_le_bytes(ancillary[at..at + 4].try_into().unwrap()).into());
+        }
+        let r = call!(c, "write: as large as an event may be", SYS_write, p, data.as_ptr(), data.len());
+        assert_eq!(r, data.len() as i64);
+        ev!(c, SYSCALL_WRITE_X, r, &data[..], p, data.len());
+        raw!(SYS_read, q, buf.as_mut_ptr(), buf.len());
+    }
+    close(p);
+    close(q);
+}
