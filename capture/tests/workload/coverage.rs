@@ -29,7 +29,7 @@ pub fn faults(confirmed: &BTreeSet<u16>) -> Vec<String> {
     for (id, columns) in &emitted {
         match (confirmed.contains(id), untestable.contains_key(id)) {
             (false, false) => {
-                out.push(format!("{id} {}: no row is right, and it is not in untestable.tsv", columns[0]))
+                out.push(format!("{id} {}: no row is right, and it is not in untestable.tsv", columns[0]));
             }
             (true, true) => out.push(format!("{id} {}: is tested, and yet in untestable.tsv", columns[0])),
             _ => {}

@@ -74,7 +74,7 @@ fn run(mode: &str, options: &ProbeOptions, too_large: u64) -> Result<Verdict, St
     command.args(["workload", "with", "arguments \u{e4}"]);
     command.env("SCAPKIT_WORKLOAD", mode).env("SCAPKIT_WORKLOAD_DIR", dir.path());
     command.env("SCAPKIT_WORKLOAD_SNAPLEN", options.snaplen.to_string());
-    let recording = record(options, &mut command, Duration::from_secs(120))?;
+    let recording = record(options, &mut command, Duration::from_mins(2))?;
     let report = std::fs::read_to_string(dir.path().join("report")).map_err(|e| format!("no report: {e}"))?;
     if std::env::var_os("SCAPKIT_WORKLOAD_DUMP").is_some() {
         for e in &recording.events {
@@ -115,8 +115,12 @@ pub fn outcome(faults: &[String]) -> Result<(), String> {
     if faults.is_empty() {
         return Ok(());
     }
-    let shown: Vec<&String> = faults.iter().take(300).collect();
-    Err(format!("{} faults:\n{}", faults.len(), shown.iter().map(|f| format!("  {f}\n")).collect::<String>()))
+    let mut text = format!("{} faults:", faults.len());
+    for fault in faults.iter().take(300) {
+        text.push_str("\n  ");
+        text.push_str(fault);
+    }
+    Err(text)
 }
 
 /// All rows with the default options, and those of signals, switches and faults: together they are every type.

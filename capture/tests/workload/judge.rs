@@ -47,7 +47,7 @@ pub fn judge(report: &str, recording: &Recording, too_large: u64) -> Verdict {
         }
     }
     match verdict.enters32 {
-        (0, 0) | (_, 0) => {}
+        (_, 0) => {}
         (0, n) => verdict
             .skipped
             .push(format!("the enter events of 32-bit calls: this kernel's functions cannot be hooked ({n} cases)")),
@@ -149,7 +149,7 @@ fn pick<'a>(all: &[&'a Recorded], wanted: &[Expected], addresses: &Addresses) ->
     for want in wanted {
         let fits = |e: &&Recorded| e.id == want.id && compare(e, want, &mut addresses.clone()).is_empty();
         let rest = &all[at..];
-        let found = rest.iter().position(|e| fits(e)).or_else(|| rest.iter().rposition(|e| e.id == want.id));
+        let found = rest.iter().position(fits).or_else(|| rest.iter().rposition(|e| e.id == want.id));
         if let Some(n) = found {
             out.push(rest[n]);
             at += n + 1;
@@ -273,7 +273,7 @@ pub fn finds_differences() -> Result<(), String> {
                 },
                 |b: &mut Vec<u8>| {
                     if let Some(l) = b.last_mut() {
-                        *l ^= 0x80
+                        *l ^= 0x80;
                     }
                 },
             ] {

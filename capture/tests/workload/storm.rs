@@ -63,7 +63,7 @@ pub fn child(dir: &std::path::Path) {
     for (n, flags) in
         [0x2000_0000_i64, 0x2_0000, 0x4000_0000, 0x1000_0000, 0x6002_0000, 0x7002_0000].into_iter().enumerate()
     {
-        let pid = sys::call(libc::SYS_clone, &[flags | 17, 0, 0, 0, 0]);
+        let pid = sys::call(libc::SYS_clone, &[flags | 0x11, 0, 0, 0, 0]);
         if pid == 0 {
             sys::call(libc::SYS_chroot, &[c"/".as_ptr() as i64]);
             sys::call(libc::SYS_setuid, &[1000 + n as i64]);
@@ -81,7 +81,7 @@ pub fn child(dir: &std::path::Path) {
 fn fork_exec(program: &std::ffi::CString, argv: &[i64], env: &[i64], n: usize) -> i64 {
     let pid = sys::call(libc::SYS_fork, &[]);
     if pid == 0 {
-        if n % 7 == 0 {
+        if n.is_multiple_of(7) {
             sys::call(libc::SYS_setsid, &[]);
         }
         sys::call(libc::SYS_execve, &[program.as_ptr() as i64, argv.as_ptr() as i64, env.as_ptr() as i64]);
@@ -102,7 +102,7 @@ pub fn storm() -> Result<(), String> {
         .env("SCAPKIT_WORKLOAD_DIR", dir.path())
         .env("SCAPKIT_WORKLOAD_SNAPLEN", "80");
     let options = ProbeOptions { signals: false, ..ProbeOptions::default() };
-    let recording = record(&options, &mut command, Duration::from_secs(120))?;
+    let recording = record(&options, &mut command, Duration::from_mins(2))?;
     let told = std::fs::read_to_string(dir.path().join("storm"))
         .map_err(|e| format!("the storm did not come to its end: {e}"))?;
     let mut faults = Vec::new();

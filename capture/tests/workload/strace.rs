@@ -198,26 +198,31 @@ fn parse(log: &str) -> (BTreeMap<i64, Vec<Call>>, Option<i64>) {
             None => name,
         };
         // "name(arguments)   = result ..."; what is in quotes may look the same, and comes before.
-        let Some(result) = rest.rfind(')').and_then(|_| last_result(rest)) else { continue };
+        let Some(text) = result_text(rest) else { continue };
+        let result = result(text);
         calls.entry(tid).or_default().push(Call { names: vec![name.to_owned()], result });
     }
     (calls, first)
 }
 
-/// The result in a line: `None` if there is none, `Some(None)` if it is a number that cannot be read.
-fn last_result(line: &str) -> Option<Option<i64>> {
+/// What follows the last " = " that a closing bracket stands before.
+fn result_text(line: &str) -> Option<&str> {
     let at = line.match_indices(" = ").filter(|(at, _)| line[..*at].trim_end().ends_with(')')).last()?.0;
-    let text = &line[at + 3..];
+    line.get(at + 3..)
+}
+
+/// The number that is meant; `None` if it cannot be told.
+fn result(text: &str) -> Option<i64> {
     let mut words = text.split_whitespace();
     let word = words.next()?;
-    if word == "?" {
-        return Some(words.next().and_then(errno));
+    match word {
+        "?" => words.next().and_then(errno),
+        "-1" => words.next().and_then(errno).or(Some(-1)),
+        _ => {
+            let hex = word.strip_prefix("0x").and_then(|h| u64::from_str_radix(h, 16).ok()).map(u64::cast_signed);
+            hex.or_else(|| word.parse().ok())
+        }
     }
-    if word == "-1" {
-        return Some(words.next().and_then(errno).or(Some(-1)));
-    }
-    let hex = word.strip_prefix("0x").and_then(|h| u64::from_str_radix(h, 16).ok()).map(u64::cast_signed);
-    Some(hex.or_else(|| word.parse().ok()))
 }
 
 fn errno(name: &str) -> Option<i64> {

@@ -193,7 +193,7 @@ fn numbers(c: &mut Ctx) {
     // getpid of the x32 interface: whether or not the kernel has it, it is none of the 64-bit calls.
     c.call("x32: getpid gives nothing", 0x4000_0027, &[]);
     for (nr, native) in [(20, 39_u16), (199, 102), (224, 186), (43, 100)] {
-        let low = if nr == 43 { 0 } else { 1 };
+        let low = u32::from(nr != 43);
         let r = call(c, &format!("number {nr}"), nr, &[low]);
         let entry = schema::native_x86_64(native).unwrap();
         if native == 102 {

@@ -307,7 +307,7 @@ fn copies(c: &mut Ctx) {
     let r = call!(c, "splice", SYS_splice, from, 0, pipe[1], 0, 20, 1 | 4);
     assert_eq!(r, 20);
     ev!(c, SYSCALL_SPLICE_X, r, from, pipe[1], 20, 5);
-    let r = call!(c, "splice: fails", SYS_splice, -1, 0, BAD_FD, 0, -1, 0xFFF0_u32 | 10);
+    let r = call!(c, "splice: fails", SYS_splice, -1, 0, BAD_FD, 0, -1, 0xFFFA_u32);
     ev!(c, SYSCALL_SPLICE_X, r, -1, BAD_FD, -1, 10);
     for fd in [from, to, pipe[0].into(), pipe[1].into()] {
         close(fd);

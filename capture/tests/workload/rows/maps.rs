@@ -281,13 +281,7 @@ fn bits(c: &mut Ctx) {
         };
         ev!(c, SYSCALL_SEMGET_X, r, 1, -1, sem);
         let r = call!(c, format!("delete_module: {bit:#x}"), SYS_delete_module, 0, bit);
-        let module = if bit == 0o4000 {
-            2
-        } else if bit == 0o1000 {
-            1
-        } else {
-            0
-        };
+        let module = if bit == 0o4000 { 2 } else { u32::from(bit == 0o1000) };
         ev!(c, SYSCALL_DELETE_MODULE_X, r, EMPTY, module);
         let r = call!(c, format!("finit_module: {bit:#x}"), SYS_finit_module, -1, 0, bit);
         ev!(c, SYSCALL_FINIT_MODULE_X, r, -1, EMPTY, keep(7));

@@ -130,7 +130,7 @@ fn modules(c: &mut Ctx) {
         ev!(c, SYSCALL_FINIT_MODULE_X, r, fd, &options, 7);
     }
     let name = text("no_such_module");
-    let r = call!(c, "delete_module", SYS_delete_module, name.as_ptr(), 0o4000 | 0o1000 | 0o2000_000);
+    let r = call!(c, "delete_module", SYS_delete_module, name.as_ptr(), 0o4000 | 0o1000 | 0o2_000_000);
     assert!(r < 0);
     ev!(c, SYSCALL_DELETE_MODULE_X, r, &name, 3);
 }

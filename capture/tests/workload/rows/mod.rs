@@ -24,7 +24,9 @@ macro_rules! ev {
 }
 
 mod compat;
+mod ends;
 mod exec;
+mod exec_fails;
 mod fds;
 mod files;
 mod ids;
@@ -81,7 +83,9 @@ fn native(c: &mut Ctx) {
     ids::rows(c);
     procs::rows(c);
     tasks::rows(c);
+    ends::rows(c);
     exec::rows(c);
+    exec_fails::rows(c);
     mounts::rows(c);
 }
 

@@ -90,7 +90,7 @@ fn sockets(c: &mut Ctx) {
     ];
     for (domain, kind, proto, mapped) in kinds {
         let r = call!(c, format!("socket {domain} {kind}"), SYS_socket, domain, kind, proto);
-        let flags = i32::from(kind & 0x800 != 0) * 64 | i32::from(kind & 0x8_0000 != 0) * 4096;
+        let flags = (i32::from(kind & 0x800 != 0) * 64) | (i32::from(kind & 0x8_0000 != 0) * 4096);
         ev!(c, SOCKET_SOCKET_X, r, mapped, kind, proto, flags);
         if r >= 0 {
             close(r);
