@@ -349,9 +349,9 @@ FIXED(splice, 167, 5, 72)
 FIXED(sendfile, 189, 5, 76)
 {
 	RESULT();
+	put_u64(b, USER(u64, arg(c, 2)));
 	FD(0);
 	FD(1);
-	put_u64(b, USER(u64, arg(c, 2)));
 	U64(3);
 }
 

@@ -248,8 +248,9 @@ INLINE u64 change_time(struct inode *inode)
 {
 	struct inode___hidden *hidden = (void *)inode;
 	struct inode___old *old = (void *)inode;
+	/* From 6.13 on the highest bit of the nanoseconds says whether the time was looked at. */
 	if (field_exists(inode, i_ctime_sec))
-		return nanoseconds(READ(inode, i_ctime_sec), READ(inode, i_ctime_nsec));
+		return nanoseconds(READ(inode, i_ctime_sec), READ(inode, i_ctime_nsec) & 0x7fffffff);
 	if (field_exists(hidden, __i_ctime))
 		return nanoseconds(READ(hidden, __i_ctime.tv_sec), READ(hidden, __i_ctime.tv_nsec));
 	return nanoseconds(READ(old, i_ctime.tv_sec), READ(old, i_ctime.tv_nsec));

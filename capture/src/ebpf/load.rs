@@ -148,6 +148,7 @@ fn load_programs(
         }
     }
     attach.sort_by_key(|name| name == "sys_exit");
+    let mut unread32 = Vec::new();
     for (call, event) in ENTRIES {
         if !options.entries || !settings.wants(*event) {
             continue;
@@ -164,7 +165,15 @@ fn load_programs(
         let functions = [&*format!("__ia32_compat_sys_{call}"), &*format!("__ia32_sys_{call}")];
         if load_entry(object, &format!("{call}_entry32"), &functions, btf) {
             attach.push(format!("{call}_entry32"));
+        } else {
+            unread32.push(*call);
         }
+    }
+    if !unread32.is_empty() {
+        notes.push(format!(
+            "calls of 32-bit programs are read at their end only: {} (the kernel cannot hook their functions)",
+            unread32.join(", ")
+        ));
     }
     Ok(())
 }
