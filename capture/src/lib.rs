@@ -6,8 +6,14 @@
 //! ```
 //!
 //! * [`source`]: what every recorder gives, and its counters.
+//! * [`record`]: from events to captures: files, rotation, filters, the flight recorder.
+//! * [`simulated`]: a source that plays a capture.
+//! * [`privileges`]: the capabilities that recording needs, and giving up the others.
 
 mod error;
+pub mod privileges;
+pub mod record;
+pub mod simulated;
 pub mod source;
 
 pub use error::{Error, Result};
