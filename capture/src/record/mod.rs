@@ -13,6 +13,7 @@
 
 mod block;
 mod clock;
+pub mod command;
 pub mod control;
 mod flight;
 mod names;

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -79,18 +80,19 @@ fn strftime(pattern: &str, ts: u64) -> String {
     let (year, month, day) = civil(days);
     let mut out = String::with_capacity(pattern.len() + 8);
     let mut chars = pattern.chars();
+    // Writing to a string cannot fail.
     while let Some(c) = chars.next() {
         if c != '%' {
             out.push(c);
             continue;
         }
         match chars.next() {
-            Some('Y') => out += &format!("{year:04}"),
-            Some('m') => out += &format!("{month:02}"),
-            Some('d') => out += &format!("{day:02}"),
-            Some('H') => out += &format!("{:02}", of_day / 3600),
-            Some('M') => out += &format!("{:02}", of_day / 60 % 60),
-            Some('S') => out += &format!("{:02}", of_day % 60),
+            Some('Y') => _ = write!(out, "{year:04}"),
+            Some('m') => _ = write!(out, "{month:02}"),
+            Some('d') => _ = write!(out, "{day:02}"),
+            Some('H') => _ = write!(out, "{:02}", of_day / 3600),
+            Some('M') => _ = write!(out, "{:02}", of_day / 60 % 60),
+            Some('S') => _ = write!(out, "{:02}", of_day % 60),
             Some('s') => out += &seconds.to_string(),
             Some('%') | None => out.push('%'),
             Some(other) => out.extend(['%', other]),

@@ -56,7 +56,7 @@ pub struct Finished {
 
 enum Writer {
     /// Blocks as they are.
-    Direct(ChunkWriter),
+    Direct(Box<ChunkWriter>),
     Profile(Box<ProfileWriter>),
 }
 
@@ -93,7 +93,7 @@ impl Piece {
         };
         let writer = match form.profile {
             Profile::Universal => Writer::Profile(Box::new(ProfileWriter::new(chunks, Profile::Universal))),
-            Profile::AsIs | Profile::Modern => Writer::Direct(chunks),
+            Profile::AsIs | Profile::Modern => Writer::Direct(Box::new(chunks)),
         };
         Ok(Piece {
             writer,
@@ -179,7 +179,7 @@ impl Piece {
     /// Completes the file and gives it its name.
     pub fn finish(self) -> Result<Finished> {
         let (chunks, report) = match self.writer {
-            Writer::Direct(chunks) => (chunks, Report::default()),
+            Writer::Direct(chunks) => (*chunks, Report::default()),
             Writer::Profile(writer) => writer.finish()?,
         };
         let written = chunks.finish(Trailer::None)?;

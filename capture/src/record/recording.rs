@@ -153,13 +153,12 @@ impl Recording {
             if self.is_full(head) {
                 self.rotate(head.ts)?;
             }
-            match self.tracker.as_mut().and_then(|tracker| tracker.event(cpu, head, bytes)) {
-                Some(seen) => verdict = seen.verdict,
-                None => {
-                    self.summary.broken += 1;
-                    return Ok(ControlFlow::Continue(()));
-                }
-            }
+            let seen = self.tracker.as_mut().and_then(|tracker| tracker.event(cpu, head, bytes));
+            let Some(seen) = seen else {
+                self.summary.broken += 1;
+                return Ok(ControlFlow::Continue(()));
+            };
+            verdict = seen.verdict;
         }
         if self.piece_ts.is_none_or(|first| head.ts < first) {
             // A clock that was set back starts the time anew; an event out of order does no harm.

@@ -20,6 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const SIZES: (usize, usize) = (256 << 10, 16 << 20);
 /// Stretches of a ring that is limited in bytes.
 const PARTS: usize = 16;
+/// Room for the event that makes a stretch full.
+const LAST: usize = (64 << 10) + 4096;
 /// How much larger than the state before it a stretch is, at least, where the limit allows it: what it costs to
 /// take the state is then a small part of what the events cost.
 const STATE_FACTOR: usize = 4;
@@ -182,7 +184,7 @@ impl Ring {
             let state = tracker.player().checkpoint();
             let room = self.size(state.state.len());
             // Untouched pages cost nothing; growing by doubling would go over the limit.
-            self.open = Some(Open { blocks: Vec::with_capacity(room), state, events: 0, age: self.age });
+            self.open = Some(Open { blocks: Vec::with_capacity(room + LAST), state, events: 0, age: self.age });
             self.let_go();
         }
     }
@@ -216,7 +218,7 @@ impl Ring {
         while let Some(oldest) = self.stretches.front() {
             let old = self.limit.age.is_some_and(|age| now - oldest.last > age);
             let open = self.open.as_ref().map_or(0, |open| open.state.state.len());
-            let room = self.size(open) + open;
+            let room = self.size(open) + LAST + open;
             let all: usize = self.stretches.iter().map(|s| s.held()).sum();
             if !old && all + room <= self.limit.bytes {
                 break;
