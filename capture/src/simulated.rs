@@ -75,6 +75,8 @@ impl Script {
 /// See the module. All of the capture is kept in memory.
 pub struct Simulated {
     lists: Vec<u8>,
+    /// By event type, whether events are given; all, if nothing is said.
+    only: Option<Vec<bool>>,
     /// Processor, length and bytes of each event.
     events: Vec<u8>,
     pace: Pace,
@@ -136,6 +138,7 @@ impl Simulated {
         let first_ts = first_ts.unwrap_or(0);
         Ok(Simulated {
             lists,
+            only: None,
             events,
             first_ts,
             last_ts,
@@ -152,6 +155,28 @@ impl Simulated {
     /// What a recording of it starts with: section header, lists, events about the initial state.
     pub fn lists(&self) -> &[u8] {
         &self.lists
+    }
+
+    /// Gives only events of these types from now on, as a kernel does that is asked for no others.
+    pub fn only(&mut self, types: Option<&[u16]>) {
+        self.only = types.map(|types| {
+            let mut only = vec![false; scapkit_format::schema::EVENTS.len()];
+            for event_type in types {
+                if let Some(wanted) = only.get_mut(usize::from(*event_type)) {
+                    *wanted = true;
+                }
+            }
+            only
+        });
+    }
+
+    /// Whether an event is of a type that is given.
+    fn is_given(&self, bytes: &[u8]) -> bool {
+        let of_type = |only: &Vec<bool>| {
+            let event_type = bytes.get(20..22).and_then(|t| t.first_chunk()).map(|t| u16::from_le_bytes(*t));
+            event_type.and_then(|t| only.get(usize::from(t))).copied().unwrap_or(true)
+        };
+        self.only.as_ref().is_none_or(of_type)
     }
 
     /// The latest time that is due, of the capture's first round.
@@ -213,6 +238,9 @@ impl Source for Simulated {
                 break;
             }
             self.at += HEAD + len;
+            if !self.is_given(bytes) {
+                continue;
+            }
             count += 1;
             let cpu = u16::from_le_bytes([c0, c1]);
             let flow = if shift == 0 {

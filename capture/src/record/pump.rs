@@ -11,8 +11,9 @@ const AT_ONCE: u32 = 1 << 16;
 pub enum Turn<'a> {
     /// An event: processor, bytes in V2 form.
     Event(u16, &'a [u8]),
-    /// Its turn, often enough to look at signals and clocks: nothing is due, or much was given.
-    Pause,
+    /// Its turn, often enough to look at signals and clocks: nothing is due, or much was given. With the
+    /// source, for its counters.
+    Pause(&'a dyn Source),
 }
 
 /// Gives the events of a source that was started to `each` until the source is over.
@@ -38,7 +39,7 @@ pub fn pump(source: &mut dyn Source, each: &mut dyn FnMut(Turn<'_>) -> Result<Co
         }
         drained?;
         let over = given == 0 && source.is_over();
-        if each(Turn::Pause)?.is_break() {
+        if each(Turn::Pause(source))?.is_break() {
             if stopped {
                 return Ok(());
             }
