@@ -9,10 +9,18 @@
 //! * [`ebpf`]: Linux, by the probe of `scapkit-bpf`.
 //! * [`clock`]: the clock of events.
 //! * [`state`]: the state of the running system with which a capture begins.
+//! * [`machine`]: starts the recording of a running machine: probe, state, and what came in between.
+//! * [`record`]: from events to captures: files, rotation, filters, the flight recorder.
+//! * [`simulated`]: a source that plays a capture.
+//! * [`privileges`]: the capabilities that recording needs, and giving up the others.
 
 pub mod clock;
 pub mod ebpf;
 mod error;
+pub mod machine;
+pub mod privileges;
+pub mod record;
+pub mod simulated;
 pub mod source;
 pub mod state;
 

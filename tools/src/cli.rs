@@ -58,6 +58,9 @@ pub enum Command {
     Replay(Replay),
     Convert(Convert),
     Verify(Verify),
+    Record(Record),
+    Live(Live),
+    Open(Open),
     Fields(Fields),
     Events(Events),
     Completions(Completions),
@@ -267,6 +270,211 @@ pub struct Verify {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// One JSON object per file and line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Record this machine, or the process tree of a command
+#[derive(Debug, Args)]
+#[command(override_usage = "scapkit record -o OUT [OPTIONS] [FILTER] [-- COMMAND...]\n       \
+    scapkit record --dump SOCKET")]
+#[command(
+    after_help = "Recording ends at SIGINT, SIGTERM or SIGHUP, after --duration or -n, or with COMMAND; a second\n\
+    signal ends it at once. The file is valid in every case. Killed, it is valid up to the last second.\n\n\
+    D is a duration: 90s, 5m, 1h; without a unit seconds. B is a size: 64M, 2G; K, M, G are powers of 1024.\n\n\
+    The suffix of OUT decides the compression (.zst; else gzip). New files are created with mode 0600. With\n\
+    rotation and --ring OUT stands for many names: a number is put before the suffix, and %Y %m %d %H %M %S\n\
+    (UTC) and %s (seconds since 1970) are replaced. Each file stands alone.\n\n\
+    FILTER is that of `scapkit read`. Events that it does not want but that change the state of processes and\n\
+    files are recorded for the state only: readers know of them and do not show them.\n\n\
+    Needs CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, and gives up what it does not need.\n\n\
+    Examples:\n  \
+    sudo scapkit record -o incident.scap\n  \
+    sudo scapkit record -o nginx.scap.zst --duration 10m proc.name=nginx\n  \
+    sudo scapkit record -o build.scap.zst -- make -j8\n  \
+    sudo scapkit record -o day-%H%M.scap --rotate-every 1h --keep 24\n  \
+    sudo scapkit record -o flight.scap --ring 5m,512M --trigger 'evt.type=execve and proc.name=nc'\n  \
+    sudo scapkit record -o flight.scap --ring 5m --control /run/scapkit.sock\n  \
+    sudo scapkit record --dump /run/scapkit.sock"
+)]
+pub struct Record {
+    /// Only these events
+    #[arg(value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// Record this command's process tree only, and end with the command's exit status
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+    /// File to write, - for standard output
+    #[arg(short = 'o', long, value_name = "OUT", required_unless_present = "dump")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub engine: Engine,
+    /// End after D
+    #[arg(long, value_name = "D")]
+    pub duration: Option<String>,
+    /// End after N events
+    #[arg(short = 'n', long, value_name = "N")]
+    pub number: Option<u64>,
+    /// With COMMAND: end when all that it started has ended too
+    #[arg(long, requires = "command")]
+    pub wait_tree: bool,
+    /// Begin another file when one has B bytes
+    #[arg(long, value_name = "B")]
+    pub rotate_size: Option<String>,
+    /// Begin another file when one has D of events
+    #[arg(long, value_name = "D")]
+    pub rotate_every: Option<String>,
+    /// Begin another file when one has N events
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rotate_events: Option<u64>,
+    /// Delete the oldest files beyond N
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub keep: Option<u64>,
+    /// Flight recorder: keep the last D, or B bytes, in memory, and write them with what follows at a
+    /// trigger, SIGUSR1 or --dump. D alone: at most 256M
+    #[arg(long, value_name = "D|B|D,B", conflicts_with_all = ["rotate_size", "rotate_every", "rotate_events", "keep", "number"])]
+    pub ring: Option<String>,
+    /// Write what is kept when an event matches
+    #[arg(long, value_name = "FILTER", requires = "ring")]
+    pub trigger: Option<String>,
+    /// How much of what follows a trigger is written; more when it comes again meanwhile
+    #[arg(long, value_name = "D", default_value = "10s")]
+    pub after: String,
+    /// Listen at this socket for --dump
+    #[arg(long, value_name = "SOCKET", requires = "ring")]
+    pub control: Option<PathBuf>,
+    /// Have the flight recorder that listens at this socket write what it keeps; prints the file's name
+    #[arg(long, value_name = "SOCKET", exclusive = true)]
+    pub dump: Option<PathBuf>,
+    /// Compression of the output
+    #[arg(long, value_enum)]
+    pub compress: Option<Compress>,
+    /// Compression level: gzip 0 to 9, zstd up to 22
+    #[arg(long, value_name = "N")]
+    pub level: Option<i32>,
+    /// Form of the blocks written
+    #[arg(long, value_enum, default_value_t = RecordProfile::Modern)]
+    pub profile: RecordProfile,
+}
+
+/// Profiles of recordings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RecordProfile {
+    /// What libs writes today
+    Modern,
+    /// What sysdig 0.29.3, libs and Wireshark 4.0 all read
+    Universal,
+}
+
+/// Where events come from.
+#[derive(Debug, Args)]
+pub struct Engine {
+    /// What gives the events: ebpf, gvisor or kmod
+    #[arg(long = "engine", value_name = "ENGINE", default_value = "ebpf")]
+    pub name: String,
+    #[command(flatten)]
+    pub kernel: Kernel,
+}
+
+/// What the kernel decides before anything is recorded.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Decided in the kernel")]
+pub struct Kernel {
+    /// Bytes of each I/O buffer that are recorded
+    #[arg(short = 's', long, value_name = "N", default_value_t = 80, value_parser = clap::value_parser!(u16).range(..=65_000))]
+    pub snaplen: u16,
+    /// The same for one event: read=4096 (may be given again)
+    #[arg(long, value_name = "EVENT=N")]
+    pub snaplen_of: Vec<String>,
+    /// Only this process and what it has started and starts
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// Only threads of this name (may be given again, up to 16 times)
+    #[arg(long, value_name = "COMM")]
+    pub comm: Vec<String>,
+    /// Only processes in this control group of the unified hierarchy (may be given again)
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Vec<PathBuf>,
+    /// Tell of every switch between threads
+    #[arg(long)]
+    pub switches: bool,
+    /// Tell of every page fault
+    #[arg(long)]
+    pub faults: bool,
+    /// Leave out calls that fail
+    #[arg(long)]
+    pub drop_failed: bool,
+    /// Do not read paths at the beginning of calls too
+    #[arg(long)]
+    pub exits_only: bool,
+    /// Bytes of the buffer of each processor: a power of two
+    #[arg(long, value_name = "B", default_value = "8M")]
+    pub buffer: String,
+}
+
+/// Print events as they happen
+#[derive(Debug, Args)]
+#[command(override_usage = "scapkit live [OPTIONS] [FILTER]")]
+#[command(after_help = "FILTER and FORMAT are those of `scapkit read`. Ends at SIGINT, SIGTERM or SIGHUP.\n\n\
+    Examples:\n  \
+    sudo scapkit live evt.type=execve\n  \
+    sudo scapkit live -p '%evt.time %proc.cmdline %fd.name' 'evt.is_open_write=true and fd.name startswith /etc/'\n  \
+    sudo scapkit live --json -n 100 proc.name=nginx | jq .")]
+pub struct Live {
+    /// Only these events
+    #[arg(value_name = "FILTER")]
+    pub filter: Vec<String>,
+    #[command(flatten)]
+    pub engine: Engine,
+    /// Output format, as of `scapkit read`
+    #[arg(short = 'p', long = "print", value_name = "FORMAT")]
+    pub print: Option<String>,
+    /// One JSON object per event and line
+    #[arg(short = 'j', long)]
+    pub json: bool,
+    /// Stop after N events
+    #[arg(short = 'n', long, value_name = "N")]
+    pub number: Option<u64>,
+    /// End after D
+    #[arg(long, value_name = "D")]
+    pub duration: Option<String>,
+    /// Events as they come, or as libs shows them
+    #[arg(long, value_enum, default_value_t = View::Recorded)]
+    pub view: View,
+    /// Time shown: h time of day, a seconds since the epoch, r since the first event, d between
+    /// enter and exit, D since the previous event
+    #[arg(short = 't', long = "time", value_enum, default_value_t = Time::H, value_name = "MODE", hide_possible_values = true)]
+    pub time: Time,
+    /// Print buffers as text only
+    #[arg(short = 'A', long, conflicts_with = "hex")]
+    pub ascii: bool,
+    /// Print buffers as hex and ASCII
+    #[arg(short = 'X', long)]
+    pub hex: bool,
+    /// Show internal events too: drop, scapevent, procinfo, infrastructure, container
+    #[arg(long)]
+    pub all: bool,
+    /// Leave out programs of that name and all that they start (may be given again)
+    #[arg(short = 'U', long, value_name = "COMM")]
+    pub suppress: Vec<String>,
+    /// Time zone for times of day
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub tz: String,
+}
+
+/// Check that recording works: counters every second, and by event type at the end
+#[derive(Debug, Args)]
+#[command(after_help = "Ends at SIGINT, SIGTERM or SIGHUP, or after --duration.\n\n\
+    Examples:\n  \
+    sudo scapkit open\n  \
+    sudo scapkit open --duration 10s --json | jq -s '.[-1].by_type'")]
+pub struct Open {
+    #[command(flatten)]
+    pub engine: Engine,
+    /// End after D
+    #[arg(long, value_name = "D")]
+    pub duration: Option<String>,
+    /// One JSON object per second and line
     #[arg(long)]
     pub json: bool,
 }

@@ -7,6 +7,7 @@ mod commands;
 mod open;
 mod output;
 mod pattern;
+mod printer;
 mod progress;
 mod selection;
 mod time;
@@ -14,7 +15,7 @@ mod time;
 use clap::Parser;
 use cli::{Cli, Command};
 use scapkit_format::Error;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -26,6 +27,8 @@ enum Outcome {
     Yes,
     /// Done, and the answer is no.
     No,
+    /// The exit status of a command that was run.
+    Status(u8),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +50,9 @@ fn main() -> ExitCode {
         Command::Replay(args) => commands::replay::run(args, common),
         Command::Convert(args) => commands::convert::run(args, common),
         Command::Verify(args) => commands::verify::run(args, common),
+        Command::Record(args) => commands::record::run(args, common),
+        Command::Live(args) => commands::live::run(args, common),
+        Command::Open(args) => commands::open::run(args),
         Command::Fields(args) => commands::fields::run(args),
         Command::Events(args) => commands::events::run(args),
         Command::Completions(args) => commands::completions::run(args),
@@ -55,6 +61,7 @@ fn main() -> ExitCode {
     match result {
         Ok(Outcome::Yes) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
+        Ok(Outcome::Status(status)) => ExitCode::from(status),
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             say(&e);
@@ -85,7 +92,12 @@ pub(crate) fn say(error: &anyhow::Error) {
             text = format!("{text}: {cause}");
         }
     }
-    eprintln!("scapkit: {}", printable(&text));
+    note(&text);
+}
+
+/// Says something on standard error. A terminal that is gone is no reason to stop.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "scapkit: {}", printable(text));
 }
 
 /// A message with what could steer a terminal written out: file names and capture contents are not

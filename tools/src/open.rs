@@ -50,7 +50,7 @@ pub fn limits(changes: &[String]) -> Result<Limits> {
 }
 
 /// `200M` and the like: K, M, G are powers of 1024.
-fn number(text: &str) -> Option<u64> {
+pub fn number(text: &str) -> Option<u64> {
     let (digits, shift) = match text.as_bytes().last()? {
         b'K' | b'k' => (&text[..text.len() - 1], 10),
         b'M' | b'm' => (&text[..text.len() - 1], 20),

@@ -16,13 +16,7 @@ pub fn create(
     common: &Common,
     input: Compression,
 ) -> Result<ChunkWriter> {
-    let suffix = path.extension().and_then(|e| e.to_str());
-    let compression = match (asked, suffix) {
-        (Some(Compress::None), _) => Compression::None,
-        (Some(Compress::Gzip), _) | (None, Some("gz")) => Compression::Gzip,
-        (Some(Compress::Zstd), _) | (None, Some("zst")) => Compression::Zstd,
-        (None, _) => input,
-    };
+    let compression = compression(path, asked, input);
     let mut options = WriteOptions { compression, level, ..WriteOptions::default() };
     if let Some(threads) = common.threads {
         options.threads = threads;
@@ -32,6 +26,17 @@ pub fn create(
     } else {
         ChunkWriter::create(path, &options)?
     })
+}
+
+/// The compression of an output: what is asked for, else what the name's suffix says, else `otherwise`.
+pub fn compression(path: &Path, asked: Option<Compress>, otherwise: Compression) -> Compression {
+    let suffix = path.extension().and_then(|e| e.to_str());
+    match (asked, suffix) {
+        (Some(Compress::None), _) => Compression::None,
+        (Some(Compress::Gzip), _) | (None, Some("gz")) => Compression::Gzip,
+        (Some(Compress::Zstd), _) | (None, Some("zst")) => Compression::Zstd,
+        (None, _) => otherwise,
+    }
 }
 
 /// Whether two names mean one file, links included: creating the output would destroy the input.

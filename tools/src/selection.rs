@@ -42,3 +42,12 @@ pub fn split(words: &[OsString]) -> Result<Selection> {
         }
     }
 }
+
+/// A filter of words, none for no words.
+pub fn filter(words: &[String]) -> Result<Option<Filter>> {
+    if words.is_empty() {
+        return Ok(None);
+    }
+    let text = words.join(" ");
+    Filter::compile(&text).map(Some).map_err(|error| anyhow!("{}", error.shown(&text)))
+}

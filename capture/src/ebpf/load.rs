@@ -24,6 +24,8 @@ pub struct Loaded {
     pub attach: Vec<String>,
     /// What holds programs where they are attached, by being there.
     links: Vec<Link>,
+    /// The process that is followed, if only one is.
+    tree_of: Option<i32>,
     /// What added to boot time gives the time of events.
     pub offset: u64,
     /// What this kernel cannot do, and what that costs.
@@ -92,7 +94,7 @@ pub fn load(options: &ProbeOptions) -> Result<Loaded> {
     let mut notes = Vec::new();
     load_programs(&mut object, options, &settings, &btf, &mut attach, &mut notes)?;
     fill_filters(&mut object, options)?;
-    Ok(Loaded { object, attach, links: Vec::new(), offset, notes })
+    Ok(Loaded { object, attach, links: Vec::new(), tree_of: options.tree_of, offset, notes })
 }
 
 fn load_programs(
@@ -276,6 +278,21 @@ impl Loaded {
         Ok(())
     }
 
+    /// Has what the followed process had started before followed too. What it starts from now on is.
+    ///
+    /// # Errors
+    /// When `/proc` or the map cannot be used.
+    pub fn follow(&mut self) -> Result<()> {
+        let Some(root) = self.tree_of else { return Ok(()) };
+        // Twice: children that were started meanwhile by one that was not followed yet are found then.
+        for _ in 0..2 {
+            for pid in descendants(root)? {
+                insert(&mut self.object, "tree", pid)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Detaches the programs. They stay loaded, and the counters too.
     pub fn detach(&mut self) {
         // The beginnings of calls first, so that none is told of without its end.
@@ -386,6 +403,38 @@ fn check_kernel() -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// The processes that `root` has started, and those that these have.
+fn descendants(root: i32) -> Result<Vec<i32>> {
+    let failed = |e| Error::system("/proc", e);
+    let mut parents = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let Some(pid) = name.to_str().and_then(|n| n.parse::<i32>().ok()) else { continue };
+        // Gone meanwhile: no descendant of anyone.
+        let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else { continue };
+        let stat = String::from_utf8_lossy(&stat);
+        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        if let Some(parent) = rest.split_whitespace().nth(1).and_then(|p| p.parse::<i32>().ok()) {
+            parents.insert(pid, parent);
+        }
+    }
+    let mut found = BTreeSet::from([root]);
+    // Ids do not tell who was first: until nothing is added.
+    loop {
+        let more: Vec<i32> = parents
+            .iter()
+            .filter(|(pid, parent)| found.contains(parent) && !found.contains(pid))
+            .map(|(p, _)| *p)
+            .collect();
+        if more.is_empty() {
+            break;
+        }
+        found.extend(more);
+    }
+    found.remove(&root);
+    Ok(found.into_iter().collect())
 }
 
 /// The processors that are `possible` or `online`.

@@ -127,8 +127,11 @@ impl Source for Ebpf {
     }
 
     fn start(&mut self) -> Result<()> {
-        self.loaded.attach()?;
-        self.state = State::Running;
+        if self.state == State::Loaded {
+            self.loaded.attach()?;
+            self.loaded.follow()?;
+            self.state = State::Running;
+        }
         Ok(())
     }
 

@@ -114,6 +114,14 @@ impl Snapshot {
         self.machine.encode(out);
         self.put_interfaces(out)?;
         self.put_accounts(out)?;
+        self.process_lists(out)
+    }
+
+    /// Appends the blocks PL and FDL alone.
+    ///
+    /// # Errors
+    /// As [`Snapshot::lists`].
+    pub fn process_lists(&self, out: &mut Vec<u8>) -> Result<()> {
         let mut threads = self.processes.iter().flat_map(|p| p.threads.iter().map(move |t| (p, t))).peekable();
         while threads.peek().is_some() {
             encode::block_with(out, BlockType::PL_V9, |out| {

@@ -1,0 +1,120 @@
+//! The start of a recording of a running machine, without a gap and without doubles.
+//!
+//! The probe comes first. While the machine's state is looked for, what the probe tells is kept; afterwards both
+//! are brought to one moment ([`crate::record::reconcile`]), with which the recording begins.
+//! Source: OS state section 5.
+
+use crate::ebpf::{Ebpf, ProbeOptions};
+use crate::record::reconcile::Scan;
+use crate::record::{Buffered, reconcile};
+use crate::state::{self, ScanOptions, Snapshot};
+use crate::{Error, Result, Source};
+use scapkit_format::encode;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+/// Most bytes of events kept while the state is looked for. What comes beyond waits in the rings, and is counted as
+/// lost when they are full.
+const MAX_BUFFERED: usize = 512 << 20;
+
+/// A recording that has begun.
+pub struct Started {
+    /// The running probe.
+    pub source: Ebpf,
+    /// What a capture begins with: section header, lists, events about users, as blocks.
+    pub lists: Vec<u8>,
+    /// Events that came since the moment of the lists.
+    pub buffered: Vec<Buffered>,
+    /// What could not be had, in words.
+    pub notes: Vec<String>,
+}
+
+/// Loads and starts the probe, and finds the state of the machine.
+///
+/// # Errors
+/// When the probe cannot be loaded or started, or `/proc` cannot be read.
+pub fn start(probe: &ProbeOptions, scan: &ScanOptions) -> Result<Started> {
+    let mut source = Ebpf::load(probe)?;
+    let mut notes = source.notes().to_vec();
+    source.start()?;
+    let scan = ScanOptions { boot_offset: Some(source.clock_offset()), ..scan.clone() };
+    let (mut buffered, mut bytes) = (Vec::new(), 0);
+    let snapshot = find(&scan, &mut source, &mut buffered, &mut bytes)?;
+    // What happened until then must have come through the rings.
+    std::thread::sleep(SETTLE);
+    keep(&mut source, &mut buffered, &mut bytes)?;
+
+    let mut lists = Vec::new();
+    encode::section_header(&mut lists);
+    snapshot.lists(&mut lists)?;
+    let mut scans = scans(&snapshot);
+    let mut end = snapshot.to;
+    let mut reconciled = reconcile(&lists, &scans, &buffered, end)?;
+    if !reconciled.unseen.is_empty() {
+        // Started before the probe and after /proc was listed, or by a thread that was not told of.
+        let pids = reconciled.unseen.iter().filter_map(|tid| u32::try_from(*tid).ok()).collect();
+        let again = ScanOptions { only_pids: Some(pids), ..scan.clone() };
+        let more = find(&again, &mut source, &mut buffered, &mut bytes)?;
+        std::thread::sleep(SETTLE);
+        keep(&mut source, &mut buffered, &mut bytes)?;
+        more.process_lists(&mut lists)?;
+        scans.extend(self::scans(&more));
+        end = more.to;
+        reconciled = reconcile(&lists, &scans, &buffered, end)?;
+    }
+    describe(&snapshot, bytes, &mut notes);
+    buffered.drain(..reconciled.later.min(buffered.len()));
+    Ok(Started { source, lists: reconciled.lists, buffered, notes })
+}
+
+/// Longer than events wait for older ones from other processors.
+const SETTLE: Duration = Duration::from_millis(5);
+
+/// Looks for the state, keeping what happens meanwhile.
+fn find(scan: &ScanOptions, source: &mut Ebpf, buffered: &mut Vec<Buffered>, bytes: &mut usize) -> Result<Snapshot> {
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(|| state::scan(scan));
+        while !worker.is_finished() {
+            keep(source, buffered, bytes)?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        worker.join().unwrap_or_else(|_| Err(Error::Kernel("the look for its state failed".into())))
+    })
+}
+
+/// Keeps what came.
+fn keep(source: &mut Ebpf, buffered: &mut Vec<Buffered>, bytes: &mut usize) -> Result<()> {
+    if *bytes < MAX_BUFFERED {
+        source.drain(&mut |cpu, event| {
+            *bytes += event.len();
+            buffered.push(Buffered { cpu, bytes: event.to_vec() });
+            if *bytes < MAX_BUFFERED { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+    }
+    Ok(())
+}
+
+/// When each process was looked at.
+fn scans(snapshot: &Snapshot) -> BTreeMap<i64, Scan> {
+    let scan = |p: &state::Process| (p.tgid, Scan { from: p.from, to: p.to, born: born(p) });
+    snapshot.processes.iter().map(scan).collect()
+}
+
+/// When a process was started.
+fn born(process: &state::Process) -> u64 {
+    process.threads.iter().find(|t| t.tid == process.tgid).map_or(0, |t| t.start)
+}
+
+fn describe(snapshot: &Snapshot, bytes: usize, notes: &mut Vec<String>) {
+    if snapshot.notes.partial {
+        notes.push("the state is incomplete: looking for it took too long".into());
+    }
+    if bytes >= MAX_BUFFERED {
+        notes.push(format!("more than {} MiB of events came while the state was looked for", MAX_BUFFERED >> 20));
+    }
+    for (what, n) in &snapshot.notes.unreadable {
+        notes.push(format!("{what} of {n} processes could not be read"));
+    }
+    notes.extend(snapshot.notes.other.iter().cloned());
+}
