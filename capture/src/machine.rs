@@ -4,7 +4,7 @@
 //! are brought to one moment ([`crate::record::reconcile`]), with which the recording begins.
 //! Source: OS state section 5.
 
-use crate::ebpf::{Ebpf, ProbeOptions};
+use crate::ebpf::{Ebpf, ProbeOptions, descendants};
 use crate::record::reconcile::Scan;
 use crate::record::{Buffered, reconcile};
 use crate::state::{self, ScanOptions, Snapshot};
@@ -38,7 +38,12 @@ pub fn start(probe: &ProbeOptions, scan: &ScanOptions) -> Result<Started> {
     let mut source = Ebpf::load(probe)?;
     let mut notes = source.notes().to_vec();
     source.start()?;
-    let scan = ScanOptions { boot_offset: Some(source.clock_offset()), ..scan.clone() };
+    let mut scan = ScanOptions { boot_offset: Some(source.clock_offset()), ..scan.clone() };
+    if let Some(root) = probe.tree_of {
+        // What is not recorded has no place in the lists either: they hold environments and names of files.
+        let tree = descendants(root)?.into_iter().chain([root]);
+        scan.only_pids = Some(tree.filter_map(|pid| u32::try_from(pid).ok()).collect());
+    }
     let (mut buffered, mut bytes) = (Vec::new(), 0);
     let snapshot = find(&scan, &mut source, &mut buffered, &mut bytes)?;
     // What happened until then must have come through the rings.
@@ -113,8 +118,9 @@ fn describe(snapshot: &Snapshot, bytes: usize, notes: &mut Vec<String>) {
     if bytes >= MAX_BUFFERED {
         notes.push(format!("more than {} MiB of events came while the state was looked for", MAX_BUFFERED >> 20));
     }
-    for (what, n) in &snapshot.notes.unreadable {
-        notes.push(format!("{what} of {n} processes could not be read"));
+    if let Some(most) = snapshot.notes.unreadable.values().max() {
+        let what: Vec<&str> = snapshot.notes.unreadable.keys().copied().collect();
+        notes.push(format!("up to {most} processes could not be read in full: {}", what.join(", ")));
     }
     notes.extend(snapshot.notes.other.iter().cloned());
 }

@@ -406,7 +406,10 @@ fn check_kernel() -> Result<()> {
 }
 
 /// The processes that `root` has started, and those that these have.
-fn descendants(root: i32) -> Result<Vec<i32>> {
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn descendants(root: i32) -> Result<Vec<i32>> {
     let failed = |e| Error::system("/proc", e);
     let mut parents = BTreeMap::new();
     for entry in std::fs::read_dir("/proc").map_err(failed)? {

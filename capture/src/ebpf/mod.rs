@@ -7,6 +7,7 @@ mod merge;
 mod options;
 mod ring;
 
+pub use load::descendants;
 pub use options::{MAX_SNAPLEN, ProbeOptions};
 
 use crate::Result;
