@@ -279,15 +279,19 @@ pub struct Verify {
 #[command(override_usage = "scapkit record -o OUT [OPTIONS] [FILTER] [-- COMMAND...]\n       \
     scapkit record --dump SOCKET")]
 #[command(
-    after_help = "Recording ends at SIGINT, SIGTERM or SIGHUP, after --duration or -n, or with COMMAND; a second\n\
-    signal ends it at once. The file is valid in every case. Killed, it is valid up to the last second.\n\n\
-    D is a duration: 90s, 5m, 1h; without a unit seconds. B is a size: 64M, 2G; K, M, G are powers of 1024.\n\n\
-    The suffix of OUT decides the compression (.zst; else gzip). New files are created with mode 0600. With\n\
-    rotation and --ring OUT stands for many names: a number is put before the suffix, and %Y %m %d %H %M %S\n\
-    (UTC) and %s (seconds since 1970) are replaced. Each file stands alone.\n\n\
-    FILTER is that of `scapkit read`. Events that it does not want but that change the state of processes and\n\
-    files are recorded for the state only: readers know of them and do not show them.\n\n\
-    Needs CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, and gives up what it does not need.\n\n\
+    after_help = "Recording ends at SIGINT, SIGTERM or SIGHUP, after --duration or -n, or with COMMAND. A second\n\
+    signal ends it at once. The file is valid in every case; killed, it is valid up to the last\n\
+    second.\n\n\
+    D is a duration: 90s, 5m, 1h; without a unit seconds. B is a size: 64M, 2G; K, M, G are powers\n\
+    of 1024.\n\n\
+    The suffix of OUT decides the compression (.zst; else gzip). New files are created with mode\n\
+    0600. With rotation and --ring OUT stands for many names: a number is put before the suffix, and\n\
+    %Y %m %d %H %M %S (UTC) and %s (seconds since 1970) are replaced. No file that is there is\n\
+    overwritten then; OUT.part is one that is not complete. Each file stands alone.\n\n\
+    FILTER is that of `scapkit read`. Events that it does not want but that change the state of\n\
+    processes and files are recorded for the state only: readers know of them and do not show them.\n\n\
+    Needs CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, and gives up what it does\n\
+    not need.\n\n\
     Examples:\n  \
     sudo scapkit record -o incident.scap\n  \
     sudo scapkit record -o nginx.scap.zst --duration 10m proc.name=nginx\n  \

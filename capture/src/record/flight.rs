@@ -82,6 +82,8 @@ pub struct Flight {
     dump: Option<Dump>,
     /// Files whose stretches are all there.
     ending: Vec<(PathBuf, JoinHandle<Result<Finished>>)>,
+    /// The last file that a match asked for and that could not be begun.
+    failed: Option<Dumped>,
     summary: FlightSummary,
 }
 
@@ -98,24 +100,21 @@ impl Flight {
         tracker.start(lists);
         let names = Names::new(&options.output).map_err(|e| Error::system(options.output.display().to_string(), e))?;
         let ring = Ring::new(options.limit, options.form.threads);
-        let mut flight =
-            Flight { options, tracker, ring, names, dump: None, ending: Vec::new(), summary: FlightSummary::default() };
+        let (ending, summary) = (Vec::new(), FlightSummary::default());
+        let mut flight = Flight { options, tracker, ring, names, dump: None, ending, failed: None, summary };
         flight.ring.begin(&flight.tracker);
         Ok(flight)
     }
 
-    /// Takes an event in V2 form.
-    ///
-    /// # Errors
-    /// When a file is to be made and cannot.
-    pub fn event(&mut self, cpu: u16, bytes: &[u8]) -> Result<()> {
-        let Some(head) = head_or_count(bytes, &mut self.summary.broken) else { return Ok(()) };
+    /// Takes an event in V2 form. What goes wrong with files is told by [`Flight::tick`].
+    pub fn event(&mut self, cpu: u16, bytes: &[u8]) {
+        let Some(head) = head_or_count(bytes, &mut self.summary.broken) else { return };
         if let Some(ended) = self.ring.before(&self.tracker) {
             self.hand_on(ended);
         }
         let Some(seen) = self.tracker.event(cpu, head, bytes) else {
             self.summary.broken += 1;
-            return Ok(());
+            return;
         };
         match seen.verdict {
             Verdict::Take => {
@@ -131,20 +130,21 @@ impl Flight {
                 self.summary.left += 1;
             }
         }
-        if seen.triggered {
-            self.dump(head.ts)?;
+        if seen.triggered
+            && let Err(e) = self.dump(head.ts)
+        {
+            self.failed = Some(Dumped { path: self.options.output.clone(), result: Err(e) });
         }
         if self.dump.as_ref().is_some_and(|dump| self.ring.now() >= dump.until) {
             self.end_dump();
         }
-        Ok(())
     }
 
     /// Writes what is kept, and what follows, to a file; one that is being written goes on for longer
     /// instead. `ts`: the time for its name, ns since the epoch. Gives the name that it will have.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// When the file cannot be created, or there is no thread to be had.
     pub fn dump(&mut self, ts: u64) -> Result<PathBuf> {
         self.summary.triggers += 1;
         let after = u64::try_from(self.options.after.as_nanos()).unwrap_or(u64::MAX);
@@ -176,7 +176,7 @@ impl Flight {
         if self.dump.as_ref().is_some_and(|dump| Instant::now() >= dump.deadline || dump.writer.is_finished()) {
             self.end_dump();
         }
-        let mut done = Vec::new();
+        let mut done: Vec<Dumped> = self.failed.take().into_iter().collect();
         let mut waiting = Vec::new();
         for (path, writer) in self.ending.drain(..) {
             if writer.is_finished() {
@@ -202,7 +202,8 @@ impl Flight {
     /// Ends: files being written get what there is.
     pub fn finish(mut self) -> (FlightSummary, Vec<Dumped>) {
         self.end_dump();
-        let done = self.ending.drain(..).map(|(path, writer)| joined(path, writer)).collect();
+        let ended = self.ending.drain(..).map(|(path, writer)| joined(path, writer));
+        let done = self.failed.take().into_iter().chain(ended).collect();
         (self.summary, done)
     }
 

@@ -66,6 +66,17 @@ pub struct Summary {
     pub files: Vec<Finished>,
 }
 
+/// A file that is being completed. It is waited for whatever else goes wrong.
+struct Closing(Option<JoinHandle<Result<Finished>>>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Some(closing) = self.0.take() {
+            let _ = closing.join();
+        }
+    }
+}
+
 /// Writes events to files. Feed it with what a source gives, in that order.
 ///
 /// ```
@@ -92,7 +103,7 @@ pub struct Recording {
     piece_ts: Option<u64>,
     piece_events: u64,
     /// The file before, being completed by a thread of its own.
-    closing: Option<JoinHandle<Result<Finished>>>,
+    closing: Closing,
     summary: Summary,
 }
 
@@ -134,7 +145,7 @@ impl Recording {
             piece,
             piece_ts: None,
             piece_events: 0,
-            closing: None,
+            closing: Closing(None),
             summary: Summary::default(),
         })
     }
@@ -188,7 +199,7 @@ impl Recording {
     /// # Errors
     /// As [`Recording::event`].
     pub fn idle(&mut self) -> Result<()> {
-        if self.closing.as_ref().is_some_and(JoinHandle::is_finished) {
+        if self.closing.0.as_ref().is_some_and(JoinHandle::is_finished) {
             self.close()?;
         }
         self.piece.idle()
@@ -240,13 +251,13 @@ impl Recording {
         self.close()?;
         // What is still being compressed does not hold up the events that come.
         let closing = std::thread::Builder::new().name("close".into()).spawn(move || full.finish());
-        self.closing = Some(closing.map_err(|e| Error::system("start a thread", e))?);
+        self.closing.0 = Some(closing.map_err(|e| Error::system("start a thread", e))?);
         Ok(())
     }
 
     /// Waits for the file before to be complete.
     fn close(&mut self) -> Result<()> {
-        let Some(closing) = self.closing.take() else { return Ok(()) };
+        let Some(closing) = self.closing.0.take() else { return Ok(()) };
         let finished = closing.join().unwrap_or_else(|_| Err(Error::Option("a file could not be completed".into())))?;
         keep(&mut self.kept, &self.options.rotation, &finished)?;
         self.summary.files.push(finished);

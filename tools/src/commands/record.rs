@@ -279,11 +279,11 @@ fn ring(
     reduce(Stage::Attached, true)?;
     let mut ends = Ends::new(waiting, signals, args)?;
     for event in std::mem::take(&mut opened.buffered) {
-        flight.event(event.cpu, &event.bytes)?;
+        flight.event(event.cpu, &event.bytes);
     }
     pump(&mut *opened.source, &mut |turn| {
         match turn {
-            Turn::Event(cpu, bytes) => flight.event(cpu, bytes)?,
+            Turn::Event(cpu, bytes) => flight.event(cpu, bytes),
             Turn::Pause(_) => {
                 if signals.dump()
                     && let Err(e) = flight.dump(now())
