@@ -26,3 +26,21 @@ pub mod state;
 
 pub use error::{Error, Result};
 pub use source::{Counters, Source};
+
+/// Major and minor version of the running kernel.
+fn kernel_version() -> (u32, u32) {
+    version_of(&rustix::system::uname().release().to_string_lossy())
+}
+
+fn version_of(release: &str) -> (u32, u32) {
+    let mut parts = release.split(|c: char| !c.is_ascii_digit()).map_while(|p| p.parse().ok());
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
+#[test]
+fn versions_of_kernels() {
+    assert_eq!(version_of("6.18.44-fc"), (6, 18));
+    assert_eq!(version_of("5.8"), (5, 8));
+    assert_eq!(version_of("6.1.0-56-amd64"), (6, 1));
+    assert_eq!(version_of("next"), (0, 0));
+}

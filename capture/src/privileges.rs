@@ -2,7 +2,7 @@
 //!
 //! | capability | for | given up |
 //! |---|---|---|
-//! | CAP_BPF, CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8) | loading and attaching the probe | after attaching |
+//! | CAP_BPF, CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8) | loading and attaching the probe | after attaching; CAP_BPF never before Linux 5.19 |
 //! | CAP_SYS_RESOURCE | locking the probe's memory, before Linux 5.11 | after attaching |
 //! | CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH | reading other people's `/proc` | after attaching |
 //! | CAP_DAC_OVERRIDE | creating files later in folders of others (`sudo` in a user's home) | never, when files are still to be created |
@@ -100,6 +100,10 @@ fn kept(stage: Stage, files: bool) -> CapabilitySet {
         if !has_bpf() {
             keep |= CapabilitySet::SYS_ADMIN;
         }
+    }
+    // Up to Linux 5.18 even reading the probe's counters needs it.
+    if stage == Stage::Attached && crate::kernel_version() < (5, 19) {
+        keep |= CapabilitySet::BPF;
     }
     if files {
         keep |= CapabilitySet::DAC_OVERRIDE;

@@ -385,13 +385,11 @@ const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 const OLDEST: (u32, u32) = (5, 8);
 
 fn check_kernel() -> Result<()> {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let mut parts = release.split(|c: char| !c.is_ascii_digit()).map_while(|p| p.parse::<u32>().ok());
-    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    let version = crate::kernel_version();
     if version < OLDEST {
         return Err(Error::Kernel(format!(
-            "it is Linux {release}, and ring buffers for BPF came with {}.{}",
-            OLDEST.0, OLDEST.1
+            "it is Linux {}.{}, and ring buffers for BPF came with {}.{}",
+            version.0, version.1, OLDEST.0, OLDEST.1
         )));
     }
     if !cfg!(target_arch = "x86_64") {

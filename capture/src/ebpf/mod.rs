@@ -44,6 +44,8 @@ pub struct Ebpf {
     loaded: Loaded,
     merge: Merge,
     ring_bytes: usize,
+    /// Processors that could not be given a ring.
+    ringless: Vec<u16>,
     looked: Instant,
     state: State,
     /// Whether the last look found as much as a ring can hold in the time of a few.
@@ -66,13 +68,15 @@ impl Ebpf {
     pub fn load(options: &ProbeOptions) -> Result<Ebpf> {
         let mut loaded = load::load(options)?;
         let mut merge = Merge::new(loaded.offset);
-        for cpu in load::processors("online")? {
+        // Those that are there but off as well: later the right to make rings may be gone.
+        for cpu in load::processors("present")? {
             merge.add(cpu, loaded.add_ring(cpu, options.ring_bytes)?);
         }
         Ok(Ebpf {
             loaded,
             merge,
             ring_bytes: options.ring_bytes,
+            ringless: Vec::new(),
             looked: Instant::now(),
             state: State::Loaded,
             busy: false,
@@ -94,15 +98,19 @@ impl Ebpf {
         &self.loaded.attach
     }
 
-    /// Gives processors that came online a ring. What they recorded before is counted as lost.
+    /// Gives processors that were plugged in a ring. What they recorded before is counted as lost; all of it, where
+    /// there is no right any more to make a ring: that is no reason to end the recording.
     fn look_for_processors(&mut self) -> Result<()> {
         if self.looked.elapsed() < LOOK_FOR_PROCESSORS {
             return Ok(());
         }
         self.looked = Instant::now();
         for cpu in load::processors("online")? {
-            if !self.merge.has(cpu) {
-                self.merge.add(cpu, self.loaded.add_ring(cpu, self.ring_bytes)?);
+            if !self.merge.has(cpu) && !self.ringless.contains(&cpu) {
+                match self.loaded.add_ring(cpu, self.ring_bytes) {
+                    Ok(ring) => self.merge.add(cpu, ring),
+                    Err(_) => self.ringless.push(cpu),
+                }
             }
         }
         Ok(())
