@@ -7,11 +7,14 @@
 //!
 //! * [`source`]: what every recorder gives, and its counters.
 //! * [`ebpf`]: Linux, by the probe of `scapkit-bpf`.
+//! * [`kmod`]: Linux, by falcosecurity's kernel module, where that is loaded.
 //! * [`clock`]: the clock of events.
 
 pub mod clock;
 pub mod ebpf;
 mod error;
+pub mod kmod;
+mod merge;
 pub mod source;
 
 pub use error::{Error, Result};

@@ -3,16 +3,17 @@
 //! Source: driver-events (what the probe writes).
 
 mod load;
-mod merge;
 mod options;
 mod ring;
 
+pub(crate) use load::processors;
 pub use options::{MAX_SNAPLEN, ProbeOptions};
 
-use crate::Result;
+use crate::merge::Merge;
 use crate::source::{Counters, Source};
+use crate::{Result, clock};
 use load::Loaded;
-use merge::Merge;
+use ring::Ring;
 use scapkit_bpf::DROP_CLASSES;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -41,7 +42,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// ```
 pub struct Ebpf {
     loaded: Loaded,
-    merge: Merge,
+    merge: Merge<Ring>,
     ring_bytes: usize,
     looked: Instant,
     state: State,
@@ -64,7 +65,7 @@ impl Ebpf {
     /// [`crate::Error::Kernel`] when the kernel lacks something, [`crate::Error::Privilege`] when it may not be done.
     pub fn load(options: &ProbeOptions) -> Result<Ebpf> {
         let mut loaded = load::load(options)?;
-        let mut merge = Merge::new(loaded.offset);
+        let mut merge = Merge::new();
         for cpu in load::processors("online")? {
             merge.add(cpu, loaded.add_ring(cpu, options.ring_bytes)?);
         }
@@ -114,7 +115,7 @@ impl Source for Ebpf {
             self.look_for_processors()?;
         }
         let stopped = matches!(self.state, State::Stopped | State::Over);
-        let given = self.merge.drain(stopped, each);
+        let given = self.merge.drain(clock::boot_now().saturating_add(self.loaded.offset), stopped, each);
         self.busy = self.merge.fullest() > self.ring_bytes / 16;
         if stopped && given == 0 {
             self.state = State::Over;
