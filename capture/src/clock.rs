@@ -7,13 +7,18 @@ pub fn boot_now() -> u64 {
     ns(clock_gettime(ClockId::Boottime))
 }
 
+/// Now, in ns since the epoch. The clock that this reads may be set, forwards and backwards.
+pub fn real_now() -> u64 {
+    ns(clock_gettime(ClockId::Realtime))
+}
+
 /// What added to the boot clock gives ns since the epoch. Both clocks are read in turn several times, and the pair
 /// that was read closest together counts.
 pub fn offset() -> u64 {
     let mut best = (u64::MAX, 0);
     for _ in 0..32 {
         let before = boot_now();
-        let real = ns(clock_gettime(ClockId::Realtime));
+        let real = real_now();
         let after = boot_now();
         let spread = after.saturating_sub(before);
         if spread < best.0 {

@@ -7,6 +7,7 @@
 //!
 //! * [`source`]: what every recorder gives, and its counters.
 //! * [`ebpf`]: Linux, by the probe of `scapkit-bpf`.
+//! * [`kmod`]: Linux, by falcosecurity's kernel module, where that is loaded.
 //! * [`clock`]: the clock of events.
 //! * [`state`]: the state of the running system with which a capture begins.
 //! * [`machine`]: starts the recording of a running machine: probe, state, and what came in between.
@@ -17,7 +18,9 @@
 pub mod clock;
 pub mod ebpf;
 mod error;
+pub mod kmod;
 pub mod machine;
+mod merge;
 pub mod privileges;
 pub mod record;
 pub mod simulated;

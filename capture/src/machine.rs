@@ -5,10 +5,11 @@
 //! Source: OS state section 5.
 
 use crate::ebpf::{Ebpf, ProbeOptions, descendants};
+use crate::kmod::{Kmod, KmodOptions};
 use crate::record::reconcile::Scan;
 use crate::record::{Buffered, reconcile};
 use crate::state::{self, ScanOptions, Snapshot};
-use crate::{Error, Result, Source};
+use crate::{Error, Result, Source, clock};
 use scapkit_format::encode;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -20,8 +21,8 @@ const MAX_BUFFERED: usize = 512 << 20;
 
 /// A recording that has begun.
 pub struct Started {
-    /// The running probe.
-    pub source: Ebpf,
+    /// Running.
+    pub source: Box<dyn Source>,
     /// What a capture begins with: section header, lists, events about users, as blocks.
     pub lists: Vec<u8>,
     /// Events that came since the moment of the lists.
@@ -35,20 +36,43 @@ pub struct Started {
 /// # Errors
 /// When the probe cannot be loaded or started, or `/proc` cannot be read.
 pub fn start(probe: &ProbeOptions, scan: &ScanOptions) -> Result<Started> {
-    let mut source = Ebpf::load(probe)?;
-    let mut notes = source.notes().to_vec();
+    let source = Ebpf::load(probe)?;
+    let notes = source.notes().to_vec();
+    let offset = source.clock_offset();
+    begin(Box::new(source), offset, notes, probe.tree_of, scan)
+}
+
+/// Opens and starts the kernel module's devices, and finds the state of the machine.
+///
+/// # Errors
+/// When the module cannot be used, or `/proc` cannot be read.
+pub fn start_module(module: &KmodOptions, scan: &ScanOptions) -> Result<Started> {
+    let source = Kmod::open(module)?;
+    let notes = source.notes().to_vec();
+    begin(Box::new(source), clock::offset(), notes, None, scan)
+}
+
+/// `offset`: what makes the boot clock into the time of the source's events.
+fn begin(
+    mut source: Box<dyn Source>,
+    offset: u64,
+    mut notes: Vec<String>,
+    tree_of: Option<i32>,
+    scan: &ScanOptions,
+) -> Result<Started> {
     source.start()?;
-    let mut scan = ScanOptions { boot_offset: Some(source.clock_offset()), ..scan.clone() };
-    if let Some(root) = probe.tree_of {
+    let mut scan = ScanOptions { boot_offset: Some(offset), ..scan.clone() };
+    if let Some(root) = tree_of {
         // What is not recorded has no place in the lists either: they hold environments and names of files.
         let tree = descendants(root)?.into_iter().chain([root]);
         scan.only_pids = Some(tree.filter_map(|pid| u32::try_from(pid).ok()).collect());
     }
+    let source_ref: &mut dyn Source = &mut *source;
     let (mut buffered, mut bytes) = (Vec::new(), 0);
-    let snapshot = find(&scan, &mut source, &mut buffered, &mut bytes)?;
+    let snapshot = find(&scan, source_ref, &mut buffered, &mut bytes)?;
     // What happened until then must have come through the rings.
     std::thread::sleep(SETTLE);
-    keep(&mut source, &mut buffered, &mut bytes)?;
+    keep(source_ref, &mut buffered, &mut bytes)?;
 
     let mut lists = Vec::new();
     encode::section_header(&mut lists);
@@ -60,9 +84,9 @@ pub fn start(probe: &ProbeOptions, scan: &ScanOptions) -> Result<Started> {
         // Started before the probe and after /proc was listed, or by a thread that was not told of.
         let pids = reconciled.unseen.iter().filter_map(|tid| u32::try_from(*tid).ok()).collect();
         let again = ScanOptions { only_pids: Some(pids), ..scan.clone() };
-        let more = find(&again, &mut source, &mut buffered, &mut bytes)?;
+        let more = find(&again, source_ref, &mut buffered, &mut bytes)?;
         std::thread::sleep(SETTLE);
-        keep(&mut source, &mut buffered, &mut bytes)?;
+        keep(source_ref, &mut buffered, &mut bytes)?;
         more.process_lists(&mut lists)?;
         scans.extend(self::scans(&more));
         end = more.to;
@@ -77,7 +101,12 @@ pub fn start(probe: &ProbeOptions, scan: &ScanOptions) -> Result<Started> {
 const SETTLE: Duration = Duration::from_millis(5);
 
 /// Looks for the state, keeping what happens meanwhile.
-fn find(scan: &ScanOptions, source: &mut Ebpf, buffered: &mut Vec<Buffered>, bytes: &mut usize) -> Result<Snapshot> {
+fn find(
+    scan: &ScanOptions,
+    source: &mut dyn Source,
+    buffered: &mut Vec<Buffered>,
+    bytes: &mut usize,
+) -> Result<Snapshot> {
     std::thread::scope(|scope| {
         let worker = scope.spawn(|| state::scan(scan));
         while !worker.is_finished() {
@@ -89,7 +118,7 @@ fn find(scan: &ScanOptions, source: &mut Ebpf, buffered: &mut Vec<Buffered>, byt
 }
 
 /// Keeps what came.
-fn keep(source: &mut Ebpf, buffered: &mut Vec<Buffered>, bytes: &mut usize) -> Result<()> {
+fn keep(source: &mut dyn Source, buffered: &mut Vec<Buffered>, bytes: &mut usize) -> Result<()> {
     if *bytes < MAX_BUFFERED {
         source.drain(&mut |cpu, event| {
             *bytes += event.len();

@@ -3,17 +3,18 @@
 //! Source: driver-events (what the probe writes).
 
 mod load;
-mod merge;
 mod options;
 mod ring;
 
 pub use load::descendants;
+pub(crate) use load::processors;
 pub use options::{MAX_SNAPLEN, ProbeOptions};
 
-use crate::Result;
+use crate::merge::Merge;
 use crate::source::{Counters, Source};
+use crate::{Result, clock};
 use load::Loaded;
-use merge::Merge;
+use ring::Ring;
 use scapkit_bpf::DROP_CLASSES;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -42,7 +43,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// ```
 pub struct Ebpf {
     loaded: Loaded,
-    merge: Merge,
+    merge: Merge<Ring>,
     ring_bytes: usize,
     /// Processors that could not be given a ring.
     ringless: Vec<u16>,
@@ -67,7 +68,7 @@ impl Ebpf {
     /// [`crate::Error::Kernel`] when the kernel lacks something, [`crate::Error::Privilege`] when it may not be done.
     pub fn load(options: &ProbeOptions) -> Result<Ebpf> {
         let mut loaded = load::load(options)?;
-        let mut merge = Merge::new(loaded.offset);
+        let mut merge = Merge::new();
         // Those that are there but off as well: later the right to make rings may be gone.
         for cpu in load::processors("present")? {
             merge.add(cpu, loaded.add_ring(cpu, options.ring_bytes)?);
@@ -123,7 +124,7 @@ impl Source for Ebpf {
             self.look_for_processors()?;
         }
         let stopped = matches!(self.state, State::Stopped | State::Over);
-        let given = self.merge.drain(stopped, each);
+        let given = self.merge.drain(clock::boot_now().saturating_add(self.loaded.offset), stopped, each);
         self.busy = self.merge.fullest() > self.ring_bytes / 16;
         if stopped && given == 0 {
             self.state = State::Over;

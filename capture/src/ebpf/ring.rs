@@ -12,7 +12,7 @@
 // Pages and records are aligned for the words that are read from them.
 #![allow(unsafe_code, clippy::cast_ptr_alignment)]
 
-use crate::{Error, Result};
+use crate::{Error, Result, merge};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use std::os::fd::BorrowedFd;
 use std::ptr;
@@ -64,22 +64,21 @@ impl Ring {
         };
         Ok(Ring { consumer: consumer.cast(), producer: producer.cast(), page, size, position: 0, released: 0, end: 0 })
     }
+}
 
-    /// Looks how far the kernel has written. What is there from now on can be read.
-    pub fn look(&mut self) {
+impl merge::Ring for Ring {
+    fn look(&mut self) {
         // SAFETY: the position is an aligned word at the start of a mapped page, which only the kernel writes.
         let position = unsafe { &*self.producer.cast::<AtomicUsize>() };
         self.end = position.load(Ordering::Acquire);
     }
 
-    /// Bytes written and not yet read, when last looked.
-    pub fn waiting(&self) -> usize {
+    fn waiting(&self) -> usize {
         self.end.wrapping_sub(self.position)
     }
 
-    /// The record to be read next; `None` when there is none, or it is still being written.
     #[inline]
-    pub fn head(&mut self) -> Option<&[u8]> {
+    fn head(&mut self) -> Option<&[u8]> {
         loop {
             if self.end.wrapping_sub(self.position) < HEADER {
                 return None;
@@ -108,9 +107,8 @@ impl Ring {
         }
     }
 
-    /// Goes past the record that [`Ring::head`] gave, of `bytes` bytes.
     #[inline]
-    pub fn pass(&mut self, bytes: usize) {
+    fn pass(&mut self, bytes: usize) {
         self.position = self.position.wrapping_add(padded(bytes));
         // Telling the kernel costs a cache line that both sides want: only now and then.
         if self.position.wrapping_sub(self.released) > self.size / 16 {
@@ -118,8 +116,7 @@ impl Ring {
         }
     }
 
-    /// Gives what was read back to the kernel.
-    pub fn release(&mut self) {
+    fn release(&mut self) {
         if self.released != self.position {
             // SAFETY: an aligned word at the start of our own page, which the kernel only reads.
             let position = unsafe { &*self.consumer.cast::<AtomicUsize>() };

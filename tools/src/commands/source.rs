@@ -4,6 +4,8 @@ use crate::cli::{Engine, Kernel};
 use crate::{note, open as opening};
 use anyhow::{Context, Result, bail};
 use scapkit_capture::ebpf::ProbeOptions;
+use scapkit_capture::kmod::KmodOptions;
+use scapkit_capture::machine::Started;
 use scapkit_capture::record::Buffered;
 use scapkit_capture::simulated::{Script, Simulated};
 use scapkit_capture::state::ScanOptions;
@@ -45,19 +47,41 @@ pub fn open(wanted: &Wanted<'_>) -> Result<Opened> {
     match engine {
         "ebpf" => {
             privileges::check()?;
-            let options = probe_options(wanted)?;
-            let host_root = std::env::var_os("HOST_ROOT").map(PathBuf::from).unwrap_or_default();
-            let own = vec![std::process::id()];
-            let scan = ScanOptions { host_root, exclude: own, ..ScanOptions::default() };
-            let started = machine::start(&options, &scan)?;
-            for text in &started.notes {
-                note(&format!("note: {text}"));
-            }
-            Ok(Opened { source: Box::new(started.source), lists: started.lists, buffered: started.buffered })
+            Ok(opened(machine::start(&probe_options(wanted)?, &scan_options())?))
         }
-        "gvisor" | "kmod" => bail!("engine {engine}: this build cannot record with it"),
+        "kmod" => {
+            let kernel = &wanted.engine.kernel;
+            if wanted.tree_of.or(kernel.pid).is_some() || !kernel.comm.is_empty() || !kernel.cgroup.is_empty() {
+                bail!("engine kmod: the module cannot leave out processes: no COMMAND, --pid, --comm and --cgroup");
+            }
+            let probe = probe_options(wanted)?;
+            let options = KmodOptions {
+                devices: None,
+                ring_bytes: probe.ring_bytes,
+                snaplen: probe.snaplen,
+                types: probe.types,
+                switches: probe.switches,
+                faults: probe.faults,
+                signals: probe.signals,
+                drop_failed: probe.drop_failed,
+            };
+            Ok(opened(machine::start_module(&options, &scan_options())?))
+        }
+        "gvisor" => bail!("engine gvisor: this build cannot record with it"),
         _ => bail!("--engine {engine}: there are ebpf, gvisor and kmod"),
     }
+}
+
+fn opened(started: Started) -> Opened {
+    for text in &started.notes {
+        note(&format!("note: {text}"));
+    }
+    Opened { source: started.source, lists: started.lists, buffered: started.buffered }
+}
+
+fn scan_options() -> ScanOptions {
+    let host_root = std::env::var_os("HOST_ROOT").map(PathBuf::from).unwrap_or_default();
+    ScanOptions { host_root, exclude: vec![std::process::id()], ..ScanOptions::default() }
 }
 
 fn probe_options(wanted: &Wanted<'_>) -> Result<ProbeOptions> {

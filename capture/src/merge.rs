@@ -3,35 +3,46 @@
 //! An event takes its time before it takes its place in a ring, so the rings are looked at first, and only what is
 //! older than that by [`HOLD`] is given: what could still come is younger.
 
-use super::ring::Ring;
-use crate::clock;
 use std::ops::ControlFlow;
 
 /// How long an event waits for older ones from other processors, ns. A program of the probe runs some microseconds,
 /// and nothing but an interrupt comes between the time of its event and the event.
 const HOLD: u64 = 2_000_000;
 
+/// A ring of one processor: records that begin with an event, oldest first.
+pub trait Ring {
+    /// Looks how far the kernel has written. What is there from now on can be read.
+    fn look(&mut self);
+    /// Bytes written and not yet read, when last looked.
+    fn waiting(&self) -> usize;
+    /// The record to be read next; `None` when there is none that can be read.
+    fn head(&mut self) -> Option<&[u8]>;
+    /// Goes past the record that [`Ring::head`] gave, of `bytes` bytes.
+    fn pass(&mut self, bytes: usize);
+    /// Gives what was read back to the kernel.
+    fn release(&mut self);
+}
+
 /// The rings of all processors, read as one.
-pub struct Merge {
+pub struct Merge<R> {
     /// Rings with the processor of each.
-    rings: Vec<(u16, Ring)>,
+    rings: Vec<(u16, R)>,
     /// Time of the last event given.
     last: u64,
-    offset: u64,
     /// Events given.
     pub given: u64,
     /// Events that were older than one given before.
     pub late: u64,
 }
 
-impl Merge {
-    /// Nothing yet. `offset`: what makes boot time into the time of events.
-    pub fn new(offset: u64) -> Merge {
-        Merge { rings: Vec::new(), last: 0, offset, given: 0, late: 0 }
+impl<R: Ring> Merge<R> {
+    /// Nothing yet.
+    pub fn new() -> Merge<R> {
+        Merge { rings: Vec::new(), last: 0, given: 0, late: 0 }
     }
 
     /// Adds the ring of processor `cpu`.
-    pub fn add(&mut self, cpu: u16, ring: Ring) {
+    pub fn add(&mut self, cpu: u16, ring: R) {
         self.rings.push((cpu, ring));
     }
 
@@ -45,9 +56,19 @@ impl Merge {
         self.rings.iter().map(|(_, r)| r.waiting()).max().unwrap_or(0)
     }
 
-    /// Gives what is due, oldest first; all there is if `all`.
-    pub fn drain(&mut self, all: bool, each: &mut dyn FnMut(u16, &[u8]) -> ControlFlow<()>) -> u64 {
-        let now = clock::boot_now().saturating_add(self.offset);
+    /// The rings.
+    pub fn rings(&self) -> impl Iterator<Item = &R> {
+        self.rings.iter().map(|(_, ring)| ring)
+    }
+
+    /// Whether an event that was there when last looked is of later than `time`.
+    pub fn has_later_than(&mut self, time: u64) -> bool {
+        self.rings.iter_mut().any(|(_, ring)| ring.head().is_some_and(|record| time_of(record) > time))
+    }
+
+    /// Gives what is due, oldest first; all there is if `all`. `now`: the time before this call, by the clock of
+    /// events.
+    pub fn drain(&mut self, now: u64, all: bool, each: &mut dyn FnMut(u16, &[u8]) -> ControlFlow<()>) -> u64 {
         for (_, ring) in &mut self.rings {
             ring.look();
         }
