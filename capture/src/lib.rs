@@ -8,8 +8,10 @@
 //! * [`source`]: what every recorder gives, and its counters.
 //! * [`ebpf`]: Linux, by the probe of `scapkit-bpf`.
 //! * [`clock`]: the clock of events.
+//! * [`containers`]: which container a thread is in, and what its engine says of it.
 
 pub mod clock;
+pub mod containers;
 pub mod ebpf;
 mod error;
 pub mod source;
