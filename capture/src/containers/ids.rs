@@ -49,7 +49,8 @@ impl ContainerId {
         if let Some((entry, layout, id)) = entries().find_map(|e| container_of(e).map(|(l, id)| (e, l, id))) {
             return of_path(&path(entry)?, layout, std::str::from_utf8(id).ok()?);
         }
-        entries().find_map(|entry| nspawn(&path(entry)?))
+        let (runtime, name) = entries().find_map(|entry| machine(&path(entry)?))?;
+        Some(ContainerId { runtime, id: name.clone(), full_id: name, owner: None })
     }
 
     /// Whether an engine knows more than the path: those without one have no name but the id.
@@ -69,22 +70,24 @@ fn of_path(path: &str, layout: Layout, id: &str) -> Option<ContainerId> {
     let place = path.match_indices(id).map(|(at, _)| at).filter(|at| begins(*at)).last();
     let (before, rest) = place.map_or(("", id), |at| path.split_at(at));
     let hex = rest.bytes().take_while(u8::is_ascii_hexdigit).count();
-    let full_id = if hex == FULL { &rest[..FULL] } else { id }.to_owned();
+    let full_id = (hex == FULL).then(|| rest[..FULL].to_owned());
     let is_after = |prefix| before.ends_with(prefix);
+    let by_containerd = is_after("nerdctl-") || is_after("cri-containerd-") || is_after(":cri-containerd:");
     let (runtime, full_id) = match layout {
-        Layout::Podman => (Runtime::Podman, full_id),
-        Layout::Docker | Layout::Cri if is_after("crio-") => (Runtime::CriO, full_id),
-        Layout::Docker | Layout::Cri if is_after("nerdctl-") => (Runtime::Containerd, full_id),
-        Layout::Docker | Layout::Cri if is_after("cri-containerd-") || is_after(":cri-containerd:") => {
-            (Runtime::Containerd, full_id)
-        }
-        Layout::Docker | Layout::Cri if is_after("/") && path.contains("kubepods") => (Runtime::Cri, full_id),
-        Layout::Docker => (Runtime::Docker, full_id),
-        Layout::Cri => (Runtime::Cri, full_id),
+        Layout::Podman => (Runtime::Podman, full_id?),
+        // Names of namespaces that are seen nowhere else.
+        Layout::Docker if before == "/default/" || before == "/k8s.io/" => (Runtime::Containerd, full_id?),
+        Layout::Docker | Layout::Cri if is_after("crio-") => (Runtime::CriO, full_id?),
+        Layout::Docker | Layout::Cri if by_containerd => (Runtime::Containerd, full_id?),
+        Layout::Docker | Layout::Cri if is_after("/") && path.contains("kubepods") => (Runtime::Cri, full_id?),
+        // Podman without root, until 2023: `podman-PID.scope/ID`.
+        Layout::Docker if before.ends_with(".scope/") && path.contains("/podman-") => (Runtime::Podman, full_id?),
+        Layout::Docker => (Runtime::Docker, full_id?),
+        Layout::Cri => (Runtime::Cri, full_id?),
         Layout::Lxc => (Runtime::Lxc, id.to_owned()),
-        Layout::LibvirtLxc => (Runtime::LibvirtLxc, id.to_owned()),
+        Layout::LibvirtLxc => machine(path).or_else(|| arbitrary(path)).unwrap_or((Runtime::LibvirtLxc, id.to_owned())),
         Layout::Bpm => (Runtime::Bpm, id.to_owned()),
-        Layout::Containerd => arbitrary(path)?,
+        Layout::Containerd => machine(path).or_else(|| arbitrary(path))?,
     };
     Some(ContainerId { runtime, id: id.to_owned(), full_id, owner: owner(path) })
 }
@@ -108,19 +111,23 @@ fn arbitrary(path: &str) -> Option<(Runtime, String)> {
     fits.then(|| (Runtime::Containerd, id.to_owned()))
 }
 
-/// systemd-nspawn, which replay does not know: `machine-NAME.scope` and `systemd-nspawn@NAME.service`.
-fn nspawn(path: &str) -> Option<ContainerId> {
-    let mut parts = path.strip_prefix("/machine.slice/")?.split('/');
-    let unit = parts.next()?;
+/// Containers that systemd calls machines: `machine-NAME.scope`, NAME being `lxc-[PID-]NAME` of those of libvirt, and
+/// `systemd-nspawn@NAME.service`. Replay knows few of them.
+fn machine(path: &str) -> Option<(Runtime, String)> {
+    let unit = path.strip_prefix("/machine.slice/")?.split('/').next()?;
     let name = match unit.strip_prefix("machine-") {
         Some(rest) => rest.strip_suffix(".scope")?,
         None => unit.strip_prefix("systemd-nspawn@")?.strip_suffix(".service")?,
     };
     let name = unescape(name)?;
-    if name.is_empty() || name.starts_with("qemu-") || name.starts_with("lxc-") {
-        return None;
-    }
-    Some(ContainerId { runtime: Runtime::Nspawn, id: name.clone(), full_id: name, owner: None })
+    let (runtime, name) = match name.strip_prefix("lxc-") {
+        Some(rest) => {
+            let numbered = rest.split_once('-').filter(|(pid, _)| pid.bytes().all(|b| b.is_ascii_digit()));
+            (Runtime::LibvirtLxc, numbered.map_or(rest, |(_, name)| name).to_owned())
+        }
+        None => (Runtime::Nspawn, name),
+    };
+    (!name.is_empty() && !name.starts_with("qemu-")).then_some((runtime, name))
 }
 
 /// A name of systemd: `\x2d` is a dash.
