@@ -5,8 +5,9 @@ use super::ids::{ContainerId, Runtime};
 use super::record::Known;
 use super::{Options, docker};
 use serde_json::Value;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Limits of each request, whatever it is about.
 const LIMITS: Limits = Limits { time: Duration::from_secs(1), bytes: 8 << 20 };
@@ -22,14 +23,30 @@ pub(super) enum Outcome {
     Failed,
 }
 
+/// For how long a user's engine that did not answer in time is not asked again: else any user could keep all others
+/// waiting.
+const SHUNNED: Duration = Duration::from_secs(10);
+
+/// Users' engines that did not answer in time, and when.
+pub(super) type Hung = BTreeMap<PathBuf, Instant>;
+
 /// Asks about a container: the engine that its path names first, then the others.
-pub(super) fn ask(wanted: &ContainerId, options: &Options) -> Outcome {
+pub(super) fn ask(wanted: &ContainerId, options: &Options, hung: &mut Hung) -> Outcome {
     let mut outcome = Outcome::Failed;
     if !wanted.full_id.bytes().all(|b| b.is_ascii_hexdigit()) {
         return outcome;
     }
-    for (runtime, socket) in sockets(wanted, options) {
-        match ask_one(wanted, runtime, &socket, options) {
+    hung.retain(|_, when| when.elapsed() < SHUNNED);
+    for Socket { runtime, path, is_users } in sockets(wanted, options) {
+        if hung.contains_key(&path) {
+            continue;
+        }
+        let asked = Instant::now();
+        let answer = ask_one(wanted, runtime, &path, options);
+        if is_users && asked.elapsed() >= LIMITS.time {
+            hung.insert(path, Instant::now());
+        }
+        match answer {
             Ok(Some(known)) => return Outcome::Told(known),
             Ok(None) => outcome = Outcome::Unknown,
             Err(_) => {}
@@ -38,8 +55,16 @@ pub(super) fn ask(wanted: &ContainerId, options: &Options) -> Outcome {
     outcome
 }
 
+/// Where an engine listens.
+struct Socket {
+    runtime: Runtime,
+    path: PathBuf,
+    /// Run by a user, not by the machine.
+    is_users: bool,
+}
+
 /// Where to ask, in order. An engine that a user runs is believed about that user's containers only.
-fn sockets(wanted: &ContainerId, options: &Options) -> Vec<(Runtime, PathBuf)> {
+fn sockets(wanted: &ContainerId, options: &Options) -> Vec<Socket> {
     let order = match wanted.runtime {
         Runtime::Docker | Runtime::Cri => [Runtime::Docker, Runtime::Podman],
         Runtime::Podman => [Runtime::Podman, Runtime::Docker],
@@ -59,13 +84,13 @@ fn sockets(wanted: &ContainerId, options: &Options) -> Vec<(Runtime, PathBuf)> {
             ("podman/podman.sock", "/run/podman/podman.sock", "/var/run/podman/podman.sock")
         };
         if let Some(uid) = wanted.owner {
-            found.push((runtime, below(format!("/run/user/{uid}/{user}"))));
+            found.push(Socket { runtime, path: below(format!("/run/user/{uid}/{user}")), is_users: true });
         }
         // The same place twice on most machines. With a root of another machine, a link from /var/run would lead
         // into this one.
         let system = below(system.to_owned());
         let is_old = options.host_root.as_os_str().is_empty() && !system.exists();
-        found.push((runtime, if is_old { below(old.to_owned()) } else { system }));
+        found.push(Socket { runtime, path: if is_old { below(old.to_owned()) } else { system }, is_users: false });
     }
     found
 }
@@ -74,7 +99,7 @@ fn sockets(wanted: &ContainerId, options: &Options) -> Vec<(Runtime, PathBuf)> {
 fn ask_one(
     wanted: &ContainerId,
     runtime: Runtime,
-    socket: &std::path::Path,
+    socket: &Path,
     options: &Options,
 ) -> Result<Option<Known>, http::Error> {
     let get = |target: &str| -> Result<Option<Value>, http::Error> {

@@ -56,7 +56,8 @@ pub(super) fn get(path: &Path, target: &str, limits: Limits) -> Result<(u16, Vec
     let mut stream = connect_to(path, limits.time).map_err(Error::Connect)?;
     stream.set_write_timeout(Some(left(end)?))?;
     let request = format!(
-        "GET {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: scapkit\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
+        "GET {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: scapkit\r\n\
+         Accept: application/json\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes())?;
     response(&mut BufReader::new(Timed { stream, end }), limits.bytes)

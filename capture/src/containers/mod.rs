@@ -191,6 +191,7 @@ impl Drop for Worker {
 
 /// The worker's thread.
 fn work(requests: &Receiver<ContainerId>, answers: &SyncSender<Known>, shared: &Shared, options: &Options) {
+    let mut hung = engines::Hung::new();
     while let Ok(wanted) = requests.recv() {
         let mut outcome = Outcome::Unknown;
         for attempt in 0..AGAIN {
@@ -200,7 +201,7 @@ fn work(requests: &Receiver<ContainerId>, answers: &SyncSender<Known>, shared: &
             if attempt > 0 {
                 std::thread::sleep(PAUSE);
             }
-            outcome = engines::ask(&wanted, options);
+            outcome = engines::ask(&wanted, options, &mut hung);
             if !matches!(outcome, Outcome::Unknown) {
                 break;
             }

@@ -176,6 +176,11 @@ fn docker() {
     let mut daemon = Command::new("dockerd");
     daemon.args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid"), "--host", &url]);
     daemon.args(["--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip6tables=false"]);
+    // Left mounted by the daemon.
+    let namespace = at("exec/netns/default");
+    let _unmounted = Finally(|| {
+        let _ = rustix::mount::unmount(&*namespace, rustix::mount::UnmountFlags::DETACH);
+    });
     let _server = Server::start(&mut daemon, &socket);
     let docker = |args: &[&str]| run("docker", &[&["--host", &url], args].concat());
 

@@ -214,3 +214,23 @@ fn an_engine_that_hangs() {
     drop(worker);
     assert!(begun.elapsed() < Duration::from_millis(500), "nobody waits for the thread");
 }
+
+/// A user's engine that hangs is left alone for a while.
+#[test]
+fn a_users_engine_that_hangs() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("run/user/1000/podman")).unwrap();
+    let _listener = UnixListener::bind(dir.path().join("run/user/1000/podman/podman.sock")).unwrap();
+    let (id, podman) = answers("podman-container.http");
+    serve(dir.path(), "run/podman/podman.sock", podman, answer("podman-none.http"));
+    let mut worker = worker(dir.path());
+    let begun = Instant::now();
+    for n in 0..8 {
+        let id = format!("{n:012x}{n:052x}");
+        let path = format!("cpu=/user.slice/user-1000.slice/user@1000.service/libpod-{id}.scope");
+        assert!(worker.want(&ContainerId::of_cgroups(path.as_bytes()).unwrap()).is_some());
+    }
+    let (_, known) = known_of(&mut worker, &format!("cpu=/libpod_parent/libpod-{id}"));
+    assert!(known.len() == 2 && known[1].json.contains("\"web\""), "{known:?}");
+    assert!((1000..4000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+}
