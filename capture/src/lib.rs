@@ -14,8 +14,10 @@
 //! * [`record`]: from events to captures: files, rotation, filters, the flight recorder.
 //! * [`simulated`]: a source that plays a capture.
 //! * [`privileges`]: the capabilities that recording needs, and giving up the others.
+//! * [`containers`]: which container a thread is in, and what its engine says of it.
 
 pub mod clock;
+pub mod containers;
 pub mod ebpf;
 mod error;
 pub mod kmod;

@@ -4,13 +4,14 @@
 //! are brought to one moment ([`crate::record::reconcile`]), with which the recording begins.
 //! Source: OS state section 5.
 
+use crate::containers::{self, ContainerId, Watched};
 use crate::ebpf::{Ebpf, ProbeOptions, descendants};
 use crate::kmod::{Kmod, KmodOptions};
 use crate::record::reconcile::Scan;
 use crate::record::{Buffered, reconcile};
 use crate::state::{self, ScanOptions, Snapshot};
 use crate::{Error, Result, Source, clock};
-use scapkit_format::encode;
+use scapkit_format::{Event, encode};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -35,21 +36,21 @@ pub struct Started {
 ///
 /// # Errors
 /// When the probe cannot be loaded or started, or `/proc` cannot be read.
-pub fn start(probe: &ProbeOptions, scan: &ScanOptions) -> Result<Started> {
+pub fn start(probe: &ProbeOptions, scan: &ScanOptions, containers: &containers::Options) -> Result<Started> {
     let source = Ebpf::load(probe)?;
     let notes = source.notes().to_vec();
     let offset = source.clock_offset();
-    begin(Box::new(source), offset, notes, probe.tree_of, scan)
+    begin(Box::new(source), offset, notes, probe.tree_of, scan, containers)
 }
 
 /// Opens and starts the kernel module's devices, and finds the state of the machine.
 ///
 /// # Errors
 /// When the module cannot be used, or `/proc` cannot be read.
-pub fn start_module(module: &KmodOptions, scan: &ScanOptions) -> Result<Started> {
+pub fn start_module(module: &KmodOptions, scan: &ScanOptions, containers: &containers::Options) -> Result<Started> {
     let source = Kmod::open(module)?;
     let notes = source.notes().to_vec();
-    begin(Box::new(source), clock::offset(), notes, None, scan)
+    begin(Box::new(source), clock::offset(), notes, None, scan, containers)
 }
 
 /// `offset`: what makes the boot clock into the time of the source's events.
@@ -59,6 +60,7 @@ fn begin(
     mut notes: Vec<String>,
     tree_of: Option<i32>,
     scan: &ScanOptions,
+    containers: &containers::Options,
 ) -> Result<Started> {
     source.start()?;
     let mut scan = ScanOptions { boot_offset: Some(offset), ..scan.clone() };
@@ -77,6 +79,18 @@ fn begin(
     let mut lists = Vec::new();
     encode::section_header(&mut lists);
     snapshot.lists(&mut lists)?;
+    let mut watched = Watched::new(source, offset, containers.clone())?;
+    for event in watched.at_start(&snapshot.processes, snapshot.to) {
+        if let Ok(event) = Event::parse_v2(&event, 0, 0) {
+            encode::event_of(&mut lists, &event)?;
+        }
+    }
+    let of_process = |p: &state::Process| {
+        let thread = p.threads.iter().find(|t| t.tid == p.tgid)?;
+        ContainerId::of_cgroups(&thread.cgroups.list).map(|c| c.id.into_bytes())
+    };
+    snapshot.user_events(snapshot.to, &mut |p| of_process(p), &mut lists)?;
+    let source_ref: &mut dyn Source = &mut watched;
     let mut scans = scans(&snapshot);
     let mut end = snapshot.to;
     let mut reconciled = reconcile(&lists, &scans, &buffered, end)?;
@@ -94,7 +108,7 @@ fn begin(
     }
     describe(&snapshot, bytes, &mut notes);
     buffered.drain(..reconciled.later.min(buffered.len()));
-    Ok(Started { source, lists: reconciled.lists, buffered, notes })
+    Ok(Started { source: Box::new(watched), lists: reconciled.lists, buffered, notes })
 }
 
 /// Longer than events wait for older ones from other processors.

@@ -376,6 +376,9 @@ pub struct Engine {
     /// What gives the events: ebpf, gvisor or kmod
     #[arg(long = "engine", value_name = "ENGINE", default_value = "ebpf")]
     pub name: String,
+    /// Do not ask Docker and Podman for names and images of containers: their sockets are as good as root
+    #[arg(long)]
+    pub no_container_engines: bool,
     #[command(flatten)]
     pub kernel: Kernel,
 }

@@ -8,9 +8,10 @@ const SHORT: usize = 12;
 /// Characters of a full id of the runtimes that make their own.
 const FULL: usize = 64;
 
-/// Whose layout a path has.
+/// Whose layout the path of a container's cgroup has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Layout {
+#[allow(missing_docs)] // the runtimes' own names
+pub enum Layout {
     Podman,
     Docker,
     Cri,
@@ -43,8 +44,9 @@ const CRI: [Around; 7] = [
 ];
 const LXC: [&[u8]; 3] = [b"/lxc/", b"/lxc.payload/", b"/lxc.payload."];
 
-/// The first container among the paths of a list `subsystem=path`, NUL separated.
-pub(super) fn container_of(cgroups: &[u8]) -> Option<(Layout, &[u8])> {
+/// The first container among the paths of a list `subsystem=path`, NUL separated: whose it looks to be, and the
+/// id that [`Thread::container_id`](super::Thread::container_id) is then.
+pub fn container_of(cgroups: &[u8]) -> Option<(Layout, &[u8])> {
     let paths = cgroups.split(|b| *b == 0).filter_map(|entry| {
         let at = entry.iter().position(|b| *b == b'=')?;
         entry.get(at.saturating_add(1)..)

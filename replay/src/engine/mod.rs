@@ -39,6 +39,7 @@ mod tuples;
 mod users;
 
 pub use bind::Bound;
+pub use cgroups::{Layout, container_of};
 pub use checkpoint::CheckpointError;
 pub use container_json::{Container, Labels, Mount};
 pub use fd::{Fd, FdKind, Socket};

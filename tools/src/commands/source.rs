@@ -9,7 +9,7 @@ use scapkit_capture::machine::Started;
 use scapkit_capture::record::Buffered;
 use scapkit_capture::simulated::{Script, Simulated};
 use scapkit_capture::state::ScanOptions;
-use scapkit_capture::{Source, machine, privileges};
+use scapkit_capture::{Source, containers, machine, privileges};
 use scapkit_format::schema::{self, id};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ pub fn open(wanted: &Wanted<'_>) -> Result<Opened> {
     match engine {
         "ebpf" => {
             privileges::check()?;
-            Ok(opened(machine::start(&probe_options(wanted)?, &scan_options())?))
+            Ok(opened(machine::start(&probe_options(wanted)?, &scan_options(), &container_options(wanted))?))
         }
         "kmod" => {
             let kernel = &wanted.engine.kernel;
@@ -65,7 +65,7 @@ pub fn open(wanted: &Wanted<'_>) -> Result<Opened> {
                 signals: probe.signals,
                 drop_failed: probe.drop_failed,
             };
-            Ok(opened(machine::start_module(&options, &scan_options())?))
+            Ok(opened(machine::start_module(&options, &scan_options(), &container_options(wanted))?))
         }
         "gvisor" => bail!("engine gvisor: this build cannot record with it"),
         _ => bail!("--engine {engine}: there are ebpf, gvisor and kmod"),
@@ -79,9 +79,18 @@ fn opened(started: Started) -> Opened {
     Opened { source: started.source, lists: started.lists, buffered: started.buffered }
 }
 
+/// Where the machine's file systems are, for a recorder that runs in a container.
+fn host_root() -> PathBuf {
+    std::env::var_os("HOST_ROOT").map(PathBuf::from).unwrap_or_default()
+}
+
+fn container_options(wanted: &Wanted<'_>) -> containers::Options {
+    let engines = !wanted.engine.no_container_engines;
+    containers::Options { engines, host_root: host_root(), ..containers::Options::default() }
+}
+
 fn scan_options() -> ScanOptions {
-    let host_root = std::env::var_os("HOST_ROOT").map(PathBuf::from).unwrap_or_default();
-    ScanOptions { host_root, exclude: vec![std::process::id()], ..ScanOptions::default() }
+    ScanOptions { host_root: host_root(), exclude: vec![std::process::id()], ..ScanOptions::default() }
 }
 
 fn probe_options(wanted: &Wanted<'_>) -> Result<ProbeOptions> {
