@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 root=${3:-$work/root}
 if [ ! -d "$root" ]; then
     debootstrap --variant=minbase \
-        --include=python3-minimal,libpython3-stdlib,procps,iproute2,curl,netcat-openbsd,gcc,libc6-dev,make,crun,podman,netavark \
+        --include=python3-minimal,libpython3-stdlib,procps,iproute2,curl,netcat-openbsd,gcc,libc6-dev,make,runc,podman,netavark \
         bookworm "$root"
 fi
 mkdir "$work/new"
