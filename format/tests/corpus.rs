@@ -46,12 +46,21 @@ fn committed_files_are_what_the_example_writes() {
     assert!(total < 300_000, "{total} bytes");
 }
 
+/// What is in the folder was written by the example or recorded by the scripts, and the README tells of it.
 #[test]
-fn every_capture_of_the_folder_is_described_and_made_by_the_example() {
+fn every_capture_of_the_folder_is_described_and_comes_from_somewhere() {
     let readme = std::fs::read_to_string(folder().join("README.md")).unwrap();
+    let scripts = std::fs::read_to_string(folder().join("record/inside.sh")).unwrap();
     let known: Vec<&str> = files::all().iter().map(|f| f.0).collect();
-    for name in &known {
+    let found: Vec<String> =
+        std::fs::read_dir(folder()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let captures: Vec<&String> = found.iter().filter(|f| f.contains(".scap") && !f.ends_with(".digest")).collect();
+    assert!(captures.len() > known.len(), "{captures:?}");
+    for name in captures {
         assert!(readme.contains(&format!("`{name}`")), "{name} is not in corpus/README.md");
+        let recorded = scripts.contains(&format!("record {name} "));
+        assert!(recorded != known.contains(&name.as_str()), "{name} is neither made nor recorded, or both");
+        assert!(found.contains(&format!("{name}.digest")), "{name} has no digest");
     }
 }
 
