@@ -1,7 +1,7 @@
 //! The start of a recording of a running machine, without a gap and without doubles.
 //!
 //! The probe comes first. While the machine's state is looked for, what the probe tells is kept; afterwards both
-//! are brought to one moment ([`crate::record::reconcile`]), with which the recording begins.
+//! are brought to one moment ([`crate::record::reconcile()`]), with which the recording begins.
 //! Source: OS state section 5.
 
 use crate::containers::{self, ContainerId, Watched};

@@ -11,6 +11,7 @@ use aya::programs::{FEntry, Program, ProgramError, TracePoint};
 use aya::{Btf, Ebpf as Object, EbpfLoader, Pod};
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF;
 use rustix::mount::{MountFlags, mount};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use scapkit_bpf::{Counts, ENTRIES, MAX_CALLS, MAX_COMMS, MAX_EXCLUDED, MAX_TYPES, OBJECT, PROGRAMS};
 use scapkit_format::schema::{self, id};
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +69,10 @@ pub fn load(options: &ProbeOptions) -> Result<Loaded> {
     check_kernel()?;
     let btf = Btf::from_sys_fs()
         .map_err(|e| Error::Kernel(format!("it does not describe its types (BTF) in {KERNEL_BTF}: {}", deepest(&e))))?;
+    if crate::kernel_version() < (5, 11) {
+        // Maps were counted as locked memory then. If it may not be raised the limit may still do.
+        let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
+    }
     let processors = processors("possible")?.last().copied().unwrap_or(0) + 1;
     let offset = clock::offset();
     let settings = Settings::new(options);
