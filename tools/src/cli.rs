@@ -353,7 +353,7 @@ pub struct Record {
     /// Compression of the output
     #[arg(long, value_enum)]
     pub compress: Option<Compress>,
-    /// Compression level: gzip 0 to 9, zstd up to 22
+    /// Compression level: gzip 0 to 9 (2 if not told), zstd up to 22 (3 if not told)
     #[arg(long, value_name = "N")]
     pub level: Option<i32>,
     /// Form of the blocks written
