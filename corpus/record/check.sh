@@ -34,8 +34,10 @@ for file in "$folder"/incident-2026.* "$folder"/web-server.* "$folder"/build.* "
             complain "has the word $word $(grep -aoF -e "$word" "$plain.scap" | wc -l) times"
         fi
     done
-    "$scapkit" read "$file" 'evt.type in (open, openat, openat2, creat) and evt.dir="<" and evt.failed=false' \
-        -p '%evt.num %evt.type %fd.name' | grep -F '<NA>' && complain "open files without names"
+    opened=$("$scapkit" read "$file" 'evt.type in (open, openat, openat2) and evt.dir="<" and evt.failed=false' \
+        -p '*%evt.num %evt.type %fd.name')
+    [ -n "$opened" ] || complain "no file was opened"
+    echo "$opened" | grep -F '<NA>' && complain "open files without names"
     "$scapkit" read "$file" -p '*%proc.name %proc.exepath %user.name' | sort | uniq -c | sort -rn | head -n 30
     "$scapkit" read --all "$file" evt.type=drop -p '%evt.num %evt.args' | head -n 3 | grep . && complain "events were dropped"
     # The universal profile has no event that says what dup2 does.

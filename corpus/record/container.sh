@@ -1,7 +1,8 @@
 #!/bin/sh
-# A container: its first process starts others, writes, listens for itself alone, and ends.
-exec podman --runtime=runc --cgroup-manager=cgroupfs --storage-driver=vfs run --rm --name shop --hostname shop-1 --network=none --ulimit=nofile=1024:1024 --ulimit=nproc=1024:1024 \
-    --log-driver=none --rootfs /srv/container /bin/sh -c '
+# A container: its first process starts others, talks to one through a file, fails to read another, and ends.
+exec podman --runtime=runc --cgroup-manager=cgroupfs --storage-driver=vfs \
+    run --rm --name shop --hostname shop-1 --network=none --log-driver=none \
+    --ulimit=nofile=1024:1024 --ulimit=nproc=1024:1024 --rootfs /srv/container /bin/sh -c '
         id -u
         cat /etc/hostname
         echo order 1 >/orders
