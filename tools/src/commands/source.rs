@@ -65,7 +65,8 @@ pub fn open(wanted: &Wanted<'_>) -> Result<Opened> {
                 signals: probe.signals,
                 drop_failed: probe.drop_failed,
             };
-            Ok(opened(machine::start_module(&options, &scan_options(), &container_options(wanted))?))
+            let started = machine::start_module(&options, &scan_options(), &container_options(wanted));
+            Ok(opened(started.context("engine kmod")?))
         }
         "gvisor" => bail!("engine gvisor: this build cannot record with it"),
         _ => bail!("--engine {engine}: there are ebpf, gvisor and kmod"),
