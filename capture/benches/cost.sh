@@ -7,7 +7,7 @@
 #    without it. Reported is the best of five, in µs per call, and events lost.
 # 2. Load: two programs write as fast as they can for 30 s. Reported are events per second, events lost, and the
 #    recorder's processor time as a share of one processor.
-# 3. A build: 40 C files, compiled one after another, in turn with and without. Reported is the median of five, and
+# 3. A build: 10 C files, compiled one after another, in turn with and without. Reported is the median of five, and
 #    the ratio.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -53,7 +53,7 @@ lost
 
 echo "== 3. a build"
 mkdir "$work/project"
-for file in $(seq 40); do
+for file in $(seq 10); do
     {
         echo '#include <stdio.h>' && echo '#include <stdlib.h>' && echo '#include <string.h>'
         for f in $(seq 60); do

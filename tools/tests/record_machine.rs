@@ -111,18 +111,21 @@ fn universal_is_read_by_sysdig_and_wireshark() {
     if !probe() || !have("sysdig") || !have("tshark") {
         return;
     }
-    let (_folder, out, ran) = record(&["--profile", "universal"], &["sh", "-c", "cat /etc/passwd > /dev/null"]);
+    let (folder, out, ran) = record(&["--profile", "universal"], &["sh", "-c", "cat /etc/passwd > made-here; exit"]);
     ran.expect(0);
     let sysdig = run(Command::new("sysdig").arg("-r").arg(&out).args([
         "-p",
         "%proc.name %evt.dir %evt.type %fd.name",
-        "proc.name=cat and fd.name=/etc/passwd and evt.dir=<",
+        "proc.name=cat and evt.dir=<",
     ]))
     .expect(0)
     .out();
     for call in ["openat", "read", "close"] {
         assert!(sysdig.lines().any(|l| l == format!("cat < {call} /etc/passwd")), "{call} in {sysdig}");
     }
+    // The shell's redirection is known there too.
+    let redirected = format!("cat < write {}", folder.path().join("made-here").display());
+    assert!(sysdig.lines().any(|l| l == redirected), "{redirected} in {sysdig}");
     let events = read(&out, &["-p", "%evt.num"]).lines().count();
     let tshark = run(Command::new("tshark").arg("-r").arg(&out)).expect(0).out();
     assert!(tshark.lines().count() >= events, "{} of {events}", tshark.lines().count());

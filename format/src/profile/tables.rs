@@ -1,7 +1,7 @@
 //! How an event that ends in today's form is told in the layout of 2022: derived from the
 //! conversion table, read backwards.
 
-use crate::schema::{self, Action, CONVERSIONS, EVENTS, EVENTS_2022, EventInfo, Instruction, ParamInfo};
+use crate::schema::{self, Action, CONVERSIONS, EVENTS, EVENTS_2022, EventInfo, Instruction, ParamInfo, id};
 
 /// Where a parameter of a written event comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ fn pair(event: &'static EventInfo) -> Option<Pair> {
             let same = (0u8..).take(exit.params.len()).map(From::Param).collect();
             (exit, same, merged_enter_params(event.id, exit.params.len()))
         }
-        None => replaced(event.id)?,
+        None => replaced(event.id).or_else(|| ancestor(event))?,
     };
     let enter = EVENTS_2022.get(usize::from(exit.id).checked_sub(1)?)?;
     enter_from.resize(enter.params.len(), From::Default);
@@ -88,6 +88,34 @@ fn replaced(event: u16) -> Option<(&'static EventInfo, Vec<From>, Vec<From>)> {
     }
     exit.resize(old.params.len(), From::Default);
     Some((old, exit, enter))
+}
+
+/// Calls that got an event of their own after 2022, and the exit event that drivers of 2022 told them with.
+const ANCESTORS: [(u16, u16); 7] = [
+    (id::SYSCALL_DUP_1_X, id::SYSCALL_DUP_X),
+    (id::SYSCALL_DUP2_X, id::SYSCALL_DUP_X),
+    (id::SYSCALL_DUP3_X, id::SYSCALL_DUP_X),
+    (id::SYSCALL_PIPE2_X, id::SYSCALL_PIPE_X),
+    (id::SYSCALL_EVENTFD2_X, id::SYSCALL_EVENTFD_X),
+    (id::SYSCALL_SIGNALFD4_X, id::SYSCALL_SIGNALFD_X),
+    (id::SYSCALL_INOTIFY_INIT1_X, id::SYSCALL_INOTIFY_INIT_X),
+];
+
+/// The event that told of this call in 2022: parameters go by their names. Without it what follows would be told
+/// with the wrong files: redirections of a shell are dup2 and pipe2.
+fn ancestor(event: &'static EventInfo) -> Option<(&'static EventInfo, Vec<From>, Vec<From>)> {
+    let (_, old) = ANCESTORS.iter().find(|(now, _)| *now == event.id)?;
+    let exit = schema::event_info_2022(*old)?;
+    let enter = EVENTS_2022.get(usize::from(*old).checked_sub(1)?)?;
+    let from = |param: &ParamInfo, is_enter: bool| {
+        // The descriptor that a copy is made of was in the enter event, as `fd`.
+        let name =
+            if is_enter && param.name == "fd" && event.param_index("oldfd").is_some() { "oldfd" } else { param.name };
+        let at = event.param_index(name).and_then(|at| u8::try_from(at).ok());
+        at.map_or(From::Default, From::Param)
+    };
+    let exit_from = exit.params.iter().map(|p| from(p, false)).collect();
+    Some((exit, exit_from, enter.params.iter().map(|p| from(p, true)).collect()))
 }
 
 fn set(list: &mut Vec<From>, param: u8, source: usize) {
