@@ -51,7 +51,7 @@ fn record(args: &[&str], command: &[&str]) -> (TempDir, PathBuf, Ran) {
     (folder, out, ran)
 }
 
-const SCRIPT: &str = "echo hello > made-here; cat made-here; mkdir d; mv made-here d/moved; ls d | wc -l; exit 7";
+const SCRIPT: &str = "echo hello > made-here; cat made-here; mkdir d; mv made-here d/moved; ls d; exit 7";
 
 #[test]
 fn a_command_is_recorded_with_all_that_it_starts() {
@@ -65,10 +65,7 @@ fn a_command_is_recorded_with_all_that_it_starts() {
 
     let programs = read(&out, &["evt.type=execve", "and", "evt.rawres=0", "-p", "%proc.name %proc.args"]);
     let programs: Vec<&str> = programs.lines().collect();
-    assert_eq!(
-        programs,
-        [&format!("sh -c {SCRIPT}"), "cat made-here", "mkdir d", "mv made-here d/moved", "ls d", "wc -l"]
-    );
+    assert_eq!(programs, [&format!("sh -c {SCRIPT}"), "cat made-here", "mkdir d", "mv made-here d/moved", "ls d"]);
 
     // Every event is of a thread that is known, and so is every descriptor that it names.
     let unknown = read(&out, &["not", "proc.name", "exists"]);
@@ -98,7 +95,7 @@ fn a_command_is_recorded_with_all_that_it_starts() {
     // Each has its end, the shell the status that was passed on.
     let ends = read(&out, &["evt.type=procexit", "-p", "%proc.name %evt.arg.ret"]);
     assert_eq!(ends.lines().filter(|l| *l == "sh 7").count(), 1, "{ends}");
-    assert_eq!(ends.lines().count(), 6, "{ends}");
+    assert_eq!(ends.lines().count(), 5, "{ends}");
 
     // Nothing of other processes is in it.
     let info = scapkit(["info".as_ref(), "--full".as_ref(), "--json".as_ref(), out.as_os_str()]).expect(0).out();
@@ -111,21 +108,22 @@ fn universal_is_read_by_sysdig_and_wireshark() {
     if !probe() || !have("sysdig") || !have("tshark") {
         return;
     }
-    let (folder, out, ran) = record(&["--profile", "universal"], &["sh", "-c", "cat /etc/passwd > made-here; exit"]);
+    let script = "sort /etc/passwd > made-here; exit";
+    let (folder, out, ran) = record(&["--profile", "universal"], &["sh", "-c", script]);
     ran.expect(0);
     let sysdig = run(Command::new("sysdig").arg("-r").arg(&out).args([
         "-p",
         "%proc.name %evt.dir %evt.type %fd.name",
-        "proc.name=cat and evt.dir=<",
+        "proc.name=sort and evt.type in (read,write)",
     ]))
     .expect(0)
     .out();
-    for call in ["openat", "read", "close"] {
-        assert!(sysdig.lines().any(|l| l == format!("cat < {call} /etc/passwd")), "{call} in {sysdig}");
+    // The second is the shell's redirection: what it opened, and copied with dup2.
+    let made = folder.path().join("made-here");
+    for (call, file) in [("read", Path::new("/etc/passwd")), ("write", &made)] {
+        let line = format!("sort < {call} {}", file.display());
+        assert!(sysdig.lines().any(|l| l == line), "{line} in {sysdig}");
     }
-    // The shell's redirection is known there too.
-    let redirected = format!("cat < write {}", folder.path().join("made-here").display());
-    assert!(sysdig.lines().any(|l| l == redirected), "{redirected} in {sysdig}");
     let events = read(&out, &["-p", "%evt.num"]).lines().count();
     let tshark = run(Command::new("tshark").arg("-r").arg(&out)).expect(0).out();
     assert!(tshark.lines().count() >= events, "{} of {events}", tshark.lines().count());
@@ -317,12 +315,14 @@ fn a_filter_for_a_name_is_decided_in_the_kernel() {
     }
     let mut open = begin(&["open", "--json", "--comm", "true", "--duration", "2s"]);
     let mut lines = BufReader::new(open.stdout.take().unwrap()).lines();
-    for _ in 0..60 {
+    // Until it ends by itself: how long the probe takes to load depends on what else goes on.
+    let started = Instant::now();
+    while open.try_wait().unwrap().is_none() {
+        assert!(started.elapsed() < Duration::from_secs(60), "it does not end");
         run(&mut Command::new("true"));
         run(&mut Command::new("false"));
         std::thread::sleep(Duration::from_millis(20));
     }
-    open.wait().unwrap();
     let last: serde_json::Value = serde_json::from_str(&lines.by_ref().last().unwrap().unwrap()).unwrap();
     assert!(last["suppressed"].as_u64().unwrap() > last["captured"].as_u64().unwrap(), "{last}");
     assert!(last["by_type"]["> procexit"].as_u64().unwrap() > 5, "{last}");
