@@ -318,7 +318,7 @@ fn a_filter_for_a_name_is_decided_in_the_kernel() {
     // Until it ends by itself: how long the probe takes to load depends on what else goes on.
     let started = Instant::now();
     while open.try_wait().unwrap().is_none() {
-        assert!(started.elapsed() < Duration::from_secs(60), "it does not end");
+        assert!(started.elapsed() < Duration::from_mins(1), "it does not end");
         run(&mut Command::new("true"));
         run(&mut Command::new("false"));
         std::thread::sleep(Duration::from_millis(20));
