@@ -39,55 +39,35 @@ INLINE int small_io(struct call *c, u16 type, u64 data, u64 n)
 	return 0;
 }
 
-SEC("tp_btf/sys_exit")
-int read_7(u64 *ctx)
-{
-	struct call call, *c = &call;
-	begin_call(c, ctx);
-	u64 n = c->ret > 0 ? c->ret : 0, data = arg(c, 1), limit = snaplen(7);
-	if (n > limit)
-		n = limit;
-	if (!data)
-		n = 0;
-	if (likely(n <= SMALL))
-		return small_io(c, 7, data, n);
-	struct scratch *s = scratch_here();
-	if (!s)
-		return 0;
-	struct build build, *b = &build;
-	start_event(b, s->event, 7, 4, 0, c->tid);
-	RESULT();
-	put_user_bytes(b, data, n);
-	FD(0);
-	U32(2);
-	send(b, 7);
-	return 0;
-}
+/* The programs of read and write. `asked`: how much data there is, by what was asked for and what came of it. */
+#define PLAIN_IO(name, type, asked)                                                                                    \
+	SEC("tp_btf/sys_exit")                                                                                         \
+	int name##_##type(u64 *ctx)                                                                                    \
+	{                                                                                                              \
+		struct call call, *c = &call;                                                                          \
+		begin_call(c, ctx);                                                                                    \
+		u64 n = asked, data = arg(c, 1), limit = snaplen(type);                                                \
+		if (n > limit)                                                                                         \
+			n = limit;                                                                                     \
+		if (!data)                                                                                             \
+			n = 0;                                                                                         \
+		if (likely(n <= SMALL))                                                                                \
+			return small_io(c, type, data, n);                                                             \
+		struct scratch *s = scratch_here();                                                                    \
+		if (!s)                                                                                                \
+			return 0;                                                                                      \
+		struct build build, *b = &build;                                                                       \
+		start_event(b, s->event, type, 4, 0, c->tid);                                                          \
+		RESULT();                                                                                              \
+		put_user_bytes(b, data, n);                                                                            \
+		FD(0);                                                                                                 \
+		U32(2);                                                                                                \
+		send(b, type);                                                                                         \
+		return 0;                                                                                              \
+	}
 
-SEC("tp_btf/sys_exit")
-int write_9(u64 *ctx)
-{
-	struct call call, *c = &call;
-	begin_call(c, ctx);
-	u64 n = c->ret > 0 ? c->ret : arg(c, 2), data = arg(c, 1), limit = snaplen(9);
-	if (n > limit)
-		n = limit;
-	if (!data)
-		n = 0;
-	if (likely(n <= SMALL))
-		return small_io(c, 9, data, n);
-	struct scratch *s = scratch_here();
-	if (!s)
-		return 0;
-	struct build build, *b = &build;
-	start_event(b, s->event, 9, 4, 0, c->tid);
-	RESULT();
-	put_user_bytes(b, data, n);
-	FD(0);
-	U32(2);
-	send(b, 9);
-	return 0;
-}
+PLAIN_IO(read, 7, c->ret > 0 ? c->ret : 0)
+PLAIN_IO(write, 9, c->ret > 0 ? c->ret : arg(c, 2))
 
 /* The offset of pread and pwrite: 32-bit processes pass it in two halves. */
 INLINE u64 position(struct call *c)

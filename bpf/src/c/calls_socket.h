@@ -174,74 +174,59 @@ INLINE u64 nth_message(struct call *c, u32 n, u32 *passed)
 	return address;
 }
 
-SEC("tp_btf/sys_exit")
-int sendmmsg_51(u64 *ctx)
+/* `fill` writes what follows the fd: of message `m`, of which `passed` bytes passed; `count` of its buffers are in
+ * s->vector. Without messages its `blanks` last parameters are empty. */
+#define MESSAGES(name, type, nparams, nr, blanks)                                                                      \
+	INLINE void fill_##type(struct call *c, struct build *b, struct scratch *s, struct message *m, u32 passed,     \
+				u32 count);                                                                            \
+	SEC("tp_btf/sys_exit")                                                                                         \
+	int name##_##type(u64 *ctx)                                                                                    \
+	{                                                                                                              \
+		struct call call, *c = &call;                                                                          \
+		begin_call(c, ctx);                                                                                    \
+		struct scratch *s = scratch_here();                                                                    \
+		if (!s)                                                                                                \
+			return 0;                                                                                      \
+		struct build build, *b = &build;                                                                       \
+		start_event(b, s->event, type, nparams, 0, c->tid);                                                    \
+		if (c->ret <= 0) {                                                                                     \
+			RESULT();                                                                                      \
+			FD(0);                                                                                         \
+			put_u32(b, 0);                                                                                 \
+			for (int i = 0; i < blanks; i++)                                                               \
+				put_none(b);                                                                           \
+			send(b, type);                                                                                 \
+			return 0;                                                                                      \
+		}                                                                                                      \
+		u32 n = s->message, passed;                                                                            \
+		struct message m = {};                                                                                 \
+		bool readable = read_message(&m, nth_message(c, n, &passed), c->compat);                               \
+		u32 count = readable ? read_vector(s, m.vector, m.count, c->compat) : 0;                               \
+		put_u64(b, passed);                                                                                    \
+		FD(0);                                                                                                 \
+		fill_##type(c, b, s, &m, passed, count);                                                               \
+		if (b->next != nparams)                                                                                \
+			wrong_layout();                                                                                \
+		send(b, type);                                                                                         \
+		s->message = n + 1;                                                                                    \
+		if (n + 1 < c->ret && n + 1 < MAX_MESSAGES)                                                            \
+			bpf_tail_call(ctx, &calls, nr);                                                                \
+		return 0;                                                                                              \
+	}                                                                                                              \
+	INLINE void fill_##type(struct call *c, struct build *b, struct scratch *s, struct message *m, u32 passed,     \
+				u32 count)
+
+MESSAGES(sendmmsg, 51, 5, CALL_SENDMMSG, 2)
 {
-	struct call call, *c = &call;
-	begin_call(c, ctx);
-	struct scratch *s = scratch_here();
-	if (!s)
-		return 0;
-	struct build build, *b = &build;
-	start_event(b, s->event, 51, 5, 0, c->tid);
-	if (c->ret <= 0) {
-		RESULT();
-		FD(0);
-		put_u32(b, 0);
-		put_none(b);
-		put_none(b);
-		send(b, 51);
-		return 0;
-	}
-	u32 n = s->message, passed;
-	struct message m = {};
-	bool readable = read_message(&m, nth_message(c, n, &passed), c->compat);
-	u32 count = readable ? read_vector(s, m.vector, m.count, c->compat) : 0;
-	put_u64(b, passed);
-	FD(0);
 	put_u32(b, vector_size(s, count));
 	put_written_vector(b, s, 51, count, passed);
-	put_tuple(b, socket_of(int_arg(c, 0)), OUT, m.name);
-	send(b, 51);
-	s->message = n + 1;
-	if (n + 1 < c->ret && n + 1 < MAX_MESSAGES)
-		bpf_tail_call(ctx, &calls, CALL_SENDMMSG);
-	return 0;
+	put_tuple(b, socket_of(int_arg(c, 0)), OUT, m->name);
 }
 
-SEC("tp_btf/sys_exit")
-int recvmmsg_55(u64 *ctx)
+MESSAGES(recvmmsg, 55, 6, CALL_RECVMMSG, 3)
 {
-	struct call call, *c = &call;
-	begin_call(c, ctx);
-	struct scratch *s = scratch_here();
-	if (!s)
-		return 0;
-	struct build build, *b = &build;
-	start_event(b, s->event, 55, 6, 0, c->tid);
-	if (c->ret <= 0) {
-		RESULT();
-		FD(0);
-		put_u32(b, 0);
-		put_none(b);
-		put_none(b);
-		put_none(b);
-		send(b, 55);
-		return 0;
-	}
-	u32 n = s->message, passed;
-	struct message m = {};
-	bool readable = read_message(&m, nth_message(c, n, &passed), c->compat);
-	u32 count = readable ? read_vector(s, m.vector, m.count, c->compat) : 0;
-	put_u64(b, passed);
-	FD(0);
 	put_u32(b, passed);
 	put_read_vector(b, s, 55, count, passed);
-	put_tuple(b, socket_of(int_arg(c, 0)), IN, m.name);
-	put_control(b, &m);
-	send(b, 55);
-	s->message = n + 1;
-	if (n + 1 < c->ret && n + 1 < MAX_MESSAGES)
-		bpf_tail_call(ctx, &calls, CALL_RECVMMSG);
-	return 0;
+	put_tuple(b, socket_of(int_arg(c, 0)), IN, m->name);
+	put_control(b, m);
 }

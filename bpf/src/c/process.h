@@ -134,38 +134,27 @@ INLINE void put_failed_exec(struct call *c, struct build *b, struct scratch *s, 
 	put_program(b, s, task);
 }
 
-/* Calls that succeed are told of by the scheduler's tracepoint, which has the kernel's copies. */
-SEC("tp_btf/sys_exit")
-int execve_293(u64 *ctx)
-{
-	struct call call, *c = &call;
-	struct build build, *b = &build;
-	begin_call(c, ctx);
-	struct scratch *s = scratch_here();
-	if (!s || c->ret == 0)
-		return 0;
-	start_event(b, s->event, 293, 31, 0, c->tid);
-	put_failed_exec(c, b, s, 1);
-	PATH(0);
-	if (b->next != 31)
-		wrong_layout();
-	send(b, 293);
-	return 0;
-}
+/* Calls that succeed are told of by the scheduler's tracepoint, which has the kernel's copies. `argv`: which argument
+ * that is; `filename`: whether the event has the path of the first. */
+#define FAILED_EXEC(name, type, nparams, argv, filename)                                                               \
+	SEC("tp_btf/sys_exit")                                                                                         \
+	int name##_##type(u64 *ctx)                                                                                    \
+	{                                                                                                              \
+		struct call call, *c = &call;                                                                          \
+		struct build build, *b = &build;                                                                       \
+		begin_call(c, ctx);                                                                                    \
+		struct scratch *s = scratch_here();                                                                    \
+		if (!s || c->ret == 0)                                                                                 \
+			return 0;                                                                                      \
+		start_event(b, s->event, type, nparams, 0, c->tid);                                                    \
+		put_failed_exec(c, b, s, argv);                                                                        \
+		if (filename)                                                                                          \
+			PATH(0);                                                                                       \
+		if (b->next != nparams)                                                                                \
+			wrong_layout();                                                                                \
+		send(b, type);                                                                                         \
+		return 0;                                                                                              \
+	}
 
-SEC("tp_btf/sys_exit")
-int execveat_331(u64 *ctx)
-{
-	struct call call, *c = &call;
-	struct build build, *b = &build;
-	begin_call(c, ctx);
-	struct scratch *s = scratch_here();
-	if (!s || c->ret == 0)
-		return 0;
-	start_event(b, s->event, 331, 30, 0, c->tid);
-	put_failed_exec(c, b, s, 2);
-	if (b->next != 30)
-		wrong_layout();
-	send(b, 331);
-	return 0;
-}
+FAILED_EXEC(execve, 293, 31, 1, true)
+FAILED_EXEC(execveat, 331, 30, 2, false)

@@ -313,28 +313,19 @@ struct message {
 	u64 name, vector, count, control, control_len;
 };
 
+/* The same members in words of either width: name, its length, vector, count, control, its length, flags. */
+#define READ_MESSAGE(m, word, address)                                                                                 \
+	({                                                                                                             \
+		word raw_[7];                                                                                          \
+		bool read_ = (address) && !bpf_probe_read_user(raw_, sizeof(raw_), (void *)(address));                 \
+		if (read_)                                                                                             \
+			*(m) = (struct message){raw_[0], raw_[2], raw_[3], raw_[4], raw_[5]};                          \
+		read_;                                                                                                 \
+	})
+
 INLINE bool read_message(struct message *m, u64 address, bool compat)
 {
-	if (compat) {
-		u32 raw[7];
-		if (!address || bpf_probe_read_user(raw, sizeof(raw), (void *)address))
-			return false;
-		m->name = raw[0];
-		m->vector = raw[2];
-		m->count = raw[3];
-		m->control = raw[4];
-		m->control_len = raw[5];
-		return true;
-	}
-	u64 raw[7];
-	if (!address || bpf_probe_read_user(raw, sizeof(raw), (void *)address))
-		return false;
-	m->name = raw[0];
-	m->vector = raw[2];
-	m->count = raw[3];
-	m->control = raw[4];
-	m->control_len = raw[5];
-	return true;
+	return compat ? READ_MESSAGE(m, u32, address) : READ_MESSAGE(m, u64, address);
 }
 
 INLINE void put_control(struct build *b, struct message *m)
