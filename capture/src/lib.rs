@@ -7,6 +7,7 @@
 //!
 //! * [`source`]: what every recorder gives, and its counters.
 //! * [`ebpf`]: Linux, by the probe of `scapkit-bpf`.
+//! * [`gvisor`]: sandboxes of gVisor, live or from files.
 //! * [`kmod`]: Linux, by falcosecurity's kernel module, where that is loaded.
 //! * [`clock`]: the clock of events.
 //! * [`state`]: the state of the running system with which a capture begins.
@@ -20,6 +21,7 @@ pub mod clock;
 pub mod containers;
 pub mod ebpf;
 mod error;
+pub mod gvisor;
 pub mod kmod;
 pub mod machine;
 mod merge;

@@ -1,4 +1,170 @@
-//! gVisor's monitoring messages.
+//! gVisor's monitoring messages: packets as a sandbox sends them to its monitor.
 //!
-//! Reserved: the wire schema and its decoder come with the gVisor recorder. Nothing here yet, and
-//! nothing in the workspace calls it.
+//! A packet is an 8-byte header and one message in protobuf ([`Header::parse`], [`Message::decode`]). The messages
+//! are those of gVisor from 2022-12 to 2026-08, compiled from `proto/*.proto`. Everything comes from a sandbox, that
+//! is from a stranger: nothing here trusts a length or an encoding. Source: gvisor spec sections 1, 4, 5.
+
+use bytes::Bytes;
+use prost::Message as _;
+
+/// What messages have in common.
+#[allow(missing_docs, clippy::pedantic)] // generated; the fields are gVisor's, described in `proto/common.proto`
+pub mod common {
+    include!(concat!(env!("OUT_DIR"), "/gvisor.common.rs"));
+}
+/// About containers.
+#[allow(missing_docs, clippy::pedantic)] // generated, see `proto/container.proto`
+pub mod container {
+    include!(concat!(env!("OUT_DIR"), "/gvisor.container.rs"));
+}
+/// What is no system call.
+#[allow(missing_docs, clippy::pedantic)] // generated, see `proto/sentry.proto`
+pub mod sentry {
+    include!(concat!(env!("OUT_DIR"), "/gvisor.sentry.rs"));
+}
+/// System calls.
+#[allow(missing_docs, clippy::pedantic)] // generated, see `proto/syscall.proto`
+pub mod syscall {
+    include!(concat!(env!("OUT_DIR"), "/gvisor.syscall.rs"));
+}
+
+pub use prost::DecodeError;
+
+/// Bytes of a header today. A larger one is allowed, what follows is not known.
+pub const HEADER: usize = 8;
+/// The version of the protocol that both sides speak since 2022-05.
+pub const VERSION: u32 = 1;
+
+/// The header of a packet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Header {
+    /// Where the message begins.
+    pub size: u16,
+    /// Kind of the message, see [`Message::KINDS`].
+    pub kind: u16,
+    /// Messages that the sandbox could not send before this one, since the session began, modulo 2^32.
+    pub dropped: u32,
+}
+
+impl Header {
+    /// Reads the header of `packet`; `None` when the packet is shorter than its header, or that is none.
+    pub fn parse(packet: &[u8]) -> Option<Header> {
+        let &[s0, s1, k0, k1, d0, d1, d2, d3] = packet.first_chunk::<HEADER>()?;
+        let size = u16::from_le_bytes([s0, s1]);
+        let fits = usize::from(size) >= HEADER && usize::from(size) <= packet.len();
+        let (kind, dropped) = (u16::from_le_bytes([k0, k1]), u32::from_le_bytes([d0, d1, d2, d3]));
+        fits.then_some(Header { size, kind, dropped })
+    }
+
+    /// The bytes of this header, for a packet that is made.
+    pub fn to_bytes(self) -> [u8; HEADER] {
+        let ([s0, s1], [k0, k1]) = (self.size.to_le_bytes(), self.kind.to_le_bytes());
+        let [d0, d1, d2, d3] = self.dropped.to_le_bytes();
+        [s0, s1, k0, k1, d0, d1, d2, d3]
+    }
+}
+
+/// The kinds of messages: number, name, type.
+macro_rules! messages {
+    ($($number:literal $name:ident $module:ident;)*) => {
+        /// A message of one packet.
+        #[derive(Debug, Clone, PartialEq)]
+        #[allow(missing_docs)] // gVisor's own names, described in `proto/*.proto`
+        // Most of what comes is of the large kinds, and one message is looked at at a time.
+        #[allow(clippy::large_enum_variant)]
+        pub enum Message { $($name($module::$name)),* }
+
+        impl Message {
+            /// Number and name of every kind (section 4).
+            pub const KINDS: &'static [(u16, &'static str)] = &[$(($number, stringify!($name))),*];
+
+            /// Decodes the message of a kind; `None` for kinds that are not known, which the protocol wants skipped.
+            ///
+            /// # Errors
+            /// When the bytes are no message.
+            pub fn decode(kind: u16, payload: Bytes) -> Option<Result<Message, DecodeError>> {
+                match kind {
+                    $($number => Some($module::$name::decode(payload).map(Message::$name)),)*
+                    _ => None,
+                }
+            }
+
+            /// Number of the kind.
+            pub fn kind(&self) -> u16 {
+                match self { $(Message::$name(_) => $number),* }
+            }
+
+            /// Encodes the message, without a header.
+            pub fn encode(&self) -> Vec<u8> {
+                match self { $(Message::$name(m) => m.encode_to_vec()),* }
+            }
+
+            /// Who did it; `None` if the session asked for no such fields.
+            pub fn context(&self) -> Option<&common::ContextData> {
+                match self { $(Message::$name(m) => m.context_data.as_ref()),* }
+            }
+        }
+    };
+}
+
+messages! {
+    1 Start container;
+    2 CloneInfo sentry;
+    3 ExecveInfo sentry;
+    4 ExitNotifyParentInfo sentry;
+    5 TaskExit sentry;
+    6 Syscall syscall;
+    7 Open syscall;
+    8 Close syscall;
+    9 Read syscall;
+    10 Connect syscall;
+    11 Execve syscall;
+    12 Socket syscall;
+    13 Chdir syscall;
+    14 Setid syscall;
+    15 Setresid syscall;
+    16 Prlimit syscall;
+    17 Pipe syscall;
+    18 Fcntl syscall;
+    19 Dup syscall;
+    20 Signalfd syscall;
+    21 Chroot syscall;
+    22 Eventfd syscall;
+    23 Clone syscall;
+    24 Bind syscall;
+    25 Accept syscall;
+    26 TimerfdCreate syscall;
+    27 TimerfdSetTime syscall;
+    28 TimerfdGetTime syscall;
+    29 Fork syscall;
+    30 InotifyInit syscall;
+    31 InotifyAddWatch syscall;
+    32 InotifyRmWatch syscall;
+    33 SocketPair syscall;
+    34 Write syscall;
+    35 MmapInfo sentry;
+    36 Mmap syscall;
+    37 Listen syscall;
+    38 Ptrace syscall;
+}
+
+impl Message {
+    /// Name of a kind; `None` for those that are not known.
+    pub fn name_of(kind: u16) -> Option<&'static str> {
+        Message::KINDS.iter().find(|(number, _)| *number == kind).map(|(_, name)| *name)
+    }
+}
+
+/// The version that a handshake packet names; 0 when it names none.
+///
+/// # Errors
+/// When the packet is no handshake.
+pub fn handshake(packet: &[u8]) -> Result<u32, DecodeError> {
+    common::Handshake::decode(packet).map(|h| h.version)
+}
+
+/// A packet of a message, as a sandbox sends it.
+pub fn packet(message: &Message, dropped: u32) -> Vec<u8> {
+    let header = Header { size: 8, kind: message.kind(), dropped };
+    [&header.to_bytes()[..], &message.encode()].concat()
+}

@@ -1,0 +1,1 @@
+//! Linux's flags as events have them.

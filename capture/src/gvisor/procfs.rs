@@ -1,0 +1,1 @@
+//! What a sandbox that already runs says of its processes.

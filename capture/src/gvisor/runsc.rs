@@ -1,0 +1,1 @@
+//! gVisor's own program.

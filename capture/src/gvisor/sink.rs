@@ -1,0 +1,1 @@
+//! The socket that sandboxes connect to.
