@@ -7,9 +7,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use rustix::time::{ClockId, clock_gettime};
-use scapkit_capture::Source;
 use scapkit_capture::record::{Flight, FlightOptions, Form, Limit, Options, Recording, Rotation};
 use scapkit_capture::simulated::{Pace, Simulated};
+use scapkit_capture::{Origin, Source};
 use scapkit_format::{Capture, Compression, Limits};
 use scapkit_replay::Filter;
 use std::ops::ControlFlow;
@@ -26,7 +26,7 @@ fn measure<T>(
     name: &str,
     file: &Path,
     sink: impl FnOnce(&[u8]) -> T,
-    each: impl Fn(&mut T, u16, &[u8]),
+    each: impl Fn(&mut T, Origin, &[u8]),
     end: impl FnOnce(T),
 ) {
     let mut source = Simulated::new(Capture::open(file, Limits::default()).unwrap(), Pace::default()).unwrap();
@@ -36,9 +36,9 @@ fn measure<T>(
     let (wall, cpu) = (Instant::now(), thread_time());
     let mut bytes = 0usize;
     let n = source
-        .drain(&mut |cpu, event| {
+        .drain(&mut |origin, event| {
             bytes += event.len();
-            each(&mut sink, cpu, event);
+            each(&mut sink, origin, event);
             ControlFlow::Continue(())
         })
         .unwrap();
@@ -57,7 +57,7 @@ fn files(name: &str, file: &Path, output: &Path, compression: Compression, rotat
     let form = Form { compression, ..Form::default() };
     let filter = filter.map(|f| Filter::compile(f).unwrap());
     let options = Options { output: output.to_owned(), form, rotation, filter, number: None };
-    let each = |recording: &mut Recording, cpu: u16, event: &[u8]| _ = recording.event(cpu, event).unwrap();
+    let each = |recording: &mut Recording, origin: Origin, event: &[u8]| _ = recording.event(origin, event).unwrap();
     measure(name, file, |lists| Recording::new(options, lists).unwrap(), each, |r| _ = r.finish().unwrap());
 }
 
@@ -90,7 +90,7 @@ fn main() {
             filter: None,
             trigger: None,
         };
-        let each = |flight: &mut Flight, cpu: u16, event: &[u8]| flight.event(cpu, event);
+        let each = |flight: &mut Flight, origin: Origin, event: &[u8]| flight.event(origin, event);
         let end = |flight: Flight| println!("  holds {} MB at the end", flight.held() >> 20);
         measure(name, file, |lists| Flight::new(options, lists).unwrap(), each, end);
     }

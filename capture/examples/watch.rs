@@ -24,8 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut running = true;
     while !probe.is_over() {
         std::thread::sleep(probe.pause());
-        probe.drain(&mut |cpu, bytes| {
-            let event = Event::parse_v2(bytes, cpu, 0);
+        probe.drain(&mut |origin, bytes| {
+            let event = Event::parse_v2(bytes, origin.cpu, origin.flags);
             match event.ok().and_then(|e| Some((e, e.info()?))) {
                 Some((e, info)) if info.params.len() == e.nparams as usize => {
                     *types.entry(e.event_type).or_default() += 1;

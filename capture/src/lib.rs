@@ -32,7 +32,7 @@ pub mod source;
 pub mod state;
 
 pub use error::{Error, Result};
-pub use source::{Counters, Source};
+pub use source::{Counters, Origin, Source};
 
 /// Major and minor version of the running kernel.
 fn kernel_version() -> (u32, u32) {

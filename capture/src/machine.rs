@@ -134,9 +134,9 @@ fn find(
 /// Keeps what came.
 fn keep(source: &mut dyn Source, buffered: &mut Vec<Buffered>, bytes: &mut usize) -> Result<()> {
     if *bytes < MAX_BUFFERED {
-        source.drain(&mut |cpu, event| {
+        source.drain(&mut |origin, event| {
             *bytes += event.len();
-            buffered.push(Buffered { cpu, bytes: event.to_vec() });
+            buffered.push(Buffered { cpu: origin.cpu, bytes: event.to_vec() });
             if *bytes < MAX_BUFFERED { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
     }

@@ -4,7 +4,7 @@
 //! recording ([`Simulated::lists`]); the events are upgraded to the current schema, as a probe gives them. Of a
 //! capture of several sections the first is played.
 
-use crate::source::{Counters, Source};
+use crate::source::{Counters, Origin, Source};
 use crate::{Error, Result};
 use scapkit_format::schema::id;
 use scapkit_format::{Capture, Content, Event, Item, Limits, encode};
@@ -217,7 +217,7 @@ fn put(events: &mut Vec<u8>, event: &Event<'_>, block: &[u8]) {
 }
 
 impl Source for Simulated {
-    fn drain(&mut self, each: &mut dyn FnMut(u16, &[u8]) -> ControlFlow<()>) -> Result<u64> {
+    fn drain(&mut self, each: &mut dyn FnMut(Origin, &[u8]) -> ControlFlow<()>) -> Result<u64> {
         if self.started.is_none() || self.stopped {
             return Ok(0);
         }
@@ -244,12 +244,12 @@ impl Source for Simulated {
             count += 1;
             let cpu = u16::from_le_bytes([c0, c1]);
             let flow = if shift == 0 {
-                each(cpu, bytes)
+                each(cpu.into(), bytes)
             } else {
                 self.scratch.clear();
                 self.scratch.extend_from_slice(&ts.to_le_bytes());
                 self.scratch.extend_from_slice(bytes.get(8..).unwrap_or_default());
-                each(cpu, &self.scratch)
+                each(cpu.into(), &self.scratch)
             };
             if flow.is_break() {
                 break;
@@ -300,8 +300,8 @@ mod tests {
     fn times(source: &mut Simulated) -> Vec<u64> {
         let mut out = Vec::new();
         source
-            .drain(&mut |cpu, bytes| {
-                out.push(Event::parse_v2(bytes, cpu, 0).unwrap().ts);
+            .drain(&mut |origin, bytes| {
+                out.push(Event::parse_v2(bytes, origin.cpu, origin.flags).unwrap().ts);
                 ControlFlow::Continue(())
             })
             .unwrap();

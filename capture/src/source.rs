@@ -5,15 +5,31 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+/// What comes with an event beside its bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Processor.
+    pub cpu: u16,
+    /// Flags of its block: 0, or [`scapkit_format::STATE_ONLY`] for what is no event of its own but what later
+    /// ones are understood by.
+    pub flags: u32,
+}
+
+impl From<u16> for Origin {
+    fn from(cpu: u16) -> Self {
+        Origin { cpu, flags: 0 }
+    }
+}
+
 /// Where events come from: the probe's rings, the kernel module's, or a capture played as if it were live.
 pub trait Source {
-    /// Gives every event that is due, oldest first, to `each`: the processor and the event's bytes in V2 form
+    /// Gives every event that is due, oldest first, to `each`: its origin and its bytes in V2 form
     /// (header, lengths, parameters; scap-format section 3) of the current schema. Never waits. Returns how many
     /// it gave; `each` stops it early with `Break`, and the event it was given then counts as taken.
     ///
     /// # Errors
     /// When the source cannot go on.
-    fn drain(&mut self, each: &mut dyn FnMut(u16, &[u8]) -> ControlFlow<()>) -> Result<u64>;
+    fn drain(&mut self, each: &mut dyn FnMut(Origin, &[u8]) -> ControlFlow<()>) -> Result<u64>;
 
     /// How long a caller that was given nothing may sleep before it asks again without risking drops.
     fn pause(&self) -> Duration;

@@ -32,9 +32,9 @@ fn started(producers: &[Producer]) -> Kmod {
 /// All that is due: processor, time and number of each event.
 fn take(kmod: &mut Kmod) -> scapkit_capture::Result<Vec<(u16, u64, u64)>> {
     let mut taken = Vec::new();
-    kmod.drain(&mut |cpu, bytes| {
+    kmod.drain(&mut |origin, bytes| {
         let (ts, number) = check(bytes);
-        taken.push((cpu, ts, number));
+        taken.push((origin.cpu, ts, number));
         ControlFlow::Continue(())
     })?;
     Ok(taken)

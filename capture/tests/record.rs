@@ -162,8 +162,8 @@ fn what_is_no_event_is_counted_and_left_out() {
     let mut lists = Vec::new();
     scapkit_format::encode::section_header(&mut lists);
     let mut recording = Recording::new(Options { output: output.clone(), ..Options::default() }, &lists).unwrap();
-    assert!(recording.event(0, b"short").unwrap().is_continue());
-    assert!(recording.event(0, &[0; 40]).unwrap().is_continue());
+    assert!(recording.event(0.into(), b"short").unwrap().is_continue());
+    assert!(recording.event(0.into(), &[0; 40]).unwrap().is_continue());
     let summary = recording.finish().unwrap();
     assert_eq!((summary.broken, summary.events), (2, 0));
     assert_eq!(sound(&output), 1);

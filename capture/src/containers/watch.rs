@@ -1,7 +1,7 @@
 //! A source whose events are watched for containers: what engines say of them comes among the events.
 
 use super::{ContainerId, Known, Options, Worker};
-use crate::source::{Counters, Source};
+use crate::source::{Counters, Origin, Source};
 use crate::state::Process;
 use crate::{Result, clock};
 use scapkit_format::Event;
@@ -70,17 +70,17 @@ fn container_of(bytes: &[u8]) -> Option<ContainerId> {
 }
 
 impl Source for Watched {
-    fn drain(&mut self, each: &mut dyn FnMut(u16, &[u8]) -> ControlFlow<()>) -> Result<u64> {
+    fn drain(&mut self, each: &mut dyn FnMut(Origin, &[u8]) -> ControlFlow<()>) -> Result<u64> {
         let Watched { source, worker, offset, given } = self;
         let mut added = 0;
         let mut ended = false;
-        let drained = source.drain(&mut |cpu, bytes| {
-            let flow = each(cpu, bytes);
+        let drained = source.drain(&mut |origin, bytes| {
+            let flow = each(origin, bytes);
             ended = flow.is_break();
             if !ended && let Some(known) = container_of(bytes).and_then(|container| worker.want(&container)) {
                 let ts = bytes.first_chunk().map_or(0, |ts| u64::from_le_bytes(*ts));
                 added += 1;
-                ended = each(cpu, &known.event(ts)).is_break();
+                ended = each(origin.cpu.into(), &known.event(ts)).is_break();
             }
             if ended { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
@@ -88,7 +88,7 @@ impl Source for Watched {
         while !ended && let Some(known) = worker.next() {
             let now = clock::boot_now().saturating_add(*offset);
             added += 1;
-            ended = each(0, &Known::event(&known, now)).is_break();
+            ended = each(Origin::default(), &Known::event(&known, now)).is_break();
         }
         *given = given.saturating_add(added);
         Ok(drained.saturating_add(added))

@@ -11,7 +11,7 @@ pub(crate) use load::processors;
 pub use options::{MAX_SNAPLEN, ProbeOptions};
 
 use crate::merge::Merge;
-use crate::source::{Counters, Source};
+use crate::source::{Counters, Origin, Source};
 use crate::{Result, clock};
 use load::Loaded;
 use ring::Ring;
@@ -33,8 +33,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// probe.start()?;
 /// for _ in 0..10 {
 ///     std::thread::sleep(probe.pause());
-///     probe.drain(&mut |cpu, event| {
-///         println!("{} bytes from processor {cpu}", event.len());
+///     probe.drain(&mut |from, event| {
+///         println!("{} bytes from processor {}", event.len(), from.cpu);
 ///         ControlFlow::Continue(())
 ///     })?;
 /// }
@@ -119,12 +119,15 @@ impl Ebpf {
 }
 
 impl Source for Ebpf {
-    fn drain(&mut self, each: &mut dyn FnMut(u16, &[u8]) -> ControlFlow<()>) -> Result<u64> {
+    fn drain(&mut self, each: &mut dyn FnMut(Origin, &[u8]) -> ControlFlow<()>) -> Result<u64> {
         if self.state == State::Running {
             self.look_for_processors()?;
         }
         let stopped = matches!(self.state, State::Stopped | State::Over);
-        let given = self.merge.drain(clock::boot_now().saturating_add(self.loaded.offset), stopped, each);
+        let given =
+            self.merge.drain(clock::boot_now().saturating_add(self.loaded.offset), stopped, &mut |cpu, event| {
+                each(cpu.into(), event)
+            });
         self.busy = self.merge.fullest() > self.ring_bytes / 16;
         if stopped && given == 0 {
             self.state = State::Over;

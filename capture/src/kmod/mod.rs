@@ -22,7 +22,7 @@ pub use device::Device;
 
 use crate::ebpf::{MAX_SNAPLEN, processors};
 use crate::merge::Merge;
-use crate::source::{Counters, Source};
+use crate::source::{Counters, Origin, Source};
 use crate::{Error, Result, clock};
 use ring::Ring;
 use scapkit_bpf::DROP_CLASSES;
@@ -82,8 +82,8 @@ impl Default for KmodOptions {
 /// let mut module = Kmod::open(&KmodOptions::default())?;
 /// module.start()?;
 /// std::thread::sleep(module.pause());
-/// module.drain(&mut |cpu, event| {
-///     println!("{} bytes from processor {cpu}", event.len());
+/// module.drain(&mut |from, event| {
+///     println!("{} bytes from processor {}", event.len(), from.cpu);
 ///     ControlFlow::Continue(())
 /// })?;
 /// module.stop()?;
@@ -205,11 +205,11 @@ impl Kmod {
 }
 
 impl Source for Kmod {
-    fn drain(&mut self, each: &mut dyn FnMut(u16, &[u8]) -> ControlFlow<()>) -> Result<u64> {
+    fn drain(&mut self, each: &mut dyn FnMut(Origin, &[u8]) -> ControlFlow<()>) -> Result<u64> {
         let stopped = matches!(self.state, State::Stopped | State::Over);
         let now = clock::real_now();
         let all = self.was_set_back(now) || stopped;
-        let given = self.merge.drain(now, all, each);
+        let given = self.merge.drain(now, all, &mut |cpu, event| each(cpu.into(), event));
         self.busy = self.merge.fullest() > self.ring_bytes / 16;
         if stopped && given == 0 {
             self.state = State::Over;

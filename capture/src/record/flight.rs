@@ -9,7 +9,7 @@ use super::names::Names;
 use super::piece::{Finished, Form, Piece, each_block};
 use super::ring::{Limit, Ring, Stretch};
 use super::select::{Tracker, Verdict, head_or_count, play_blocks};
-use crate::{Error, Result};
+use crate::{Error, Origin, Result};
 use scapkit_format::{Event, STATE_ONLY};
 use scapkit_replay::{Filter, Player, ReplayOptions};
 use std::path::PathBuf;
@@ -107,22 +107,22 @@ impl Flight {
     }
 
     /// Takes an event in V2 form. What goes wrong with files is told by [`Flight::tick`].
-    pub fn event(&mut self, cpu: u16, bytes: &[u8]) {
+    pub fn event(&mut self, origin: Origin, bytes: &[u8]) {
         let Some(head) = head_or_count(bytes, &mut self.summary.broken) else { return };
         if let Some(ended) = self.ring.before(&self.tracker) {
             self.hand_on(ended);
         }
-        let Some(seen) = self.tracker.event(cpu, head, bytes) else {
+        let Some(seen) = self.tracker.event(origin, head, bytes) else {
             self.summary.broken += 1;
             return;
         };
         match seen.verdict {
             Verdict::Take => {
-                self.ring.add(head.ts, |out| block::put(out, cpu, 0, head.event_type, bytes));
+                self.ring.add(head.ts, |out| block::put(out, origin.cpu, 0, head.event_type, bytes));
                 self.summary.events += 1;
             }
             Verdict::StateOnly => {
-                self.ring.add(head.ts, |out| block::put(out, cpu, STATE_ONLY, head.event_type, bytes));
+                self.ring.add(head.ts, |out| block::put(out, origin.cpu, STATE_ONLY, head.event_type, bytes));
                 self.summary.state_only += 1;
             }
             Verdict::Leave => {

@@ -1,7 +1,7 @@
 //! The loop between a source and what takes its events.
 
 use crate::Result;
-use crate::source::Source;
+use crate::source::{Origin, Source};
 use std::ops::ControlFlow;
 
 /// Events after which the taker gets its turn although more are due.
@@ -9,8 +9,8 @@ const AT_ONCE: u32 = 1 << 16;
 
 /// What the taker is called for.
 pub enum Turn<'a> {
-    /// An event: processor, bytes in V2 form.
-    Event(u16, &'a [u8]),
+    /// An event: its origin, and its bytes in V2 form.
+    Event(Origin, &'a [u8]),
     /// Its turn, often enough to look at signals and clocks: nothing is due, or much was given. With the
     /// source, for its counters.
     Pause(&'a dyn Source),
@@ -27,8 +27,8 @@ pub fn pump(source: &mut dyn Source, each: &mut dyn FnMut(Turn<'_>) -> Result<Co
     let mut stopped = false;
     loop {
         let (mut result, mut given) = (Ok(ControlFlow::Continue(())), 0u32);
-        let drained = source.drain(&mut |cpu, bytes| {
-            result = each(Turn::Event(cpu, bytes));
+        let drained = source.drain(&mut |origin, bytes| {
+            result = each(Turn::Event(origin, bytes));
             given += 1;
             let go_on = matches!(result, Ok(ControlFlow::Continue(()))) && given < AT_ONCE;
             if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

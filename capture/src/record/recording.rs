@@ -4,7 +4,7 @@ use super::block::Head;
 use super::names::{Kept, Names};
 use super::piece::{Finished, Form, Piece};
 use super::select::{Tracker, Verdict, head_or_count};
-use crate::{Error, Result};
+use crate::{Error, Origin, Result};
 use scapkit_format::schema::id;
 use scapkit_format::{EventHead, STATE_ONLY, encode};
 use scapkit_replay::Filter;
@@ -155,16 +155,16 @@ impl Recording {
     /// # Errors
     /// When it cannot be written. The files are valid up to what the error says.
     #[inline]
-    pub fn event(&mut self, cpu: u16, bytes: &[u8]) -> Result<ControlFlow<()>> {
+    pub fn event(&mut self, origin: Origin, bytes: &[u8]) -> Result<ControlFlow<()>> {
         let Some(head) = head_or_count(bytes, &mut self.summary.broken) else {
             return Ok(ControlFlow::Continue(()));
         };
-        let mut verdict = Verdict::Take;
+        let mut verdict = if origin.flags & STATE_ONLY == 0 { Verdict::Take } else { Verdict::StateOnly };
         if self.tracker.is_some() {
             if self.is_full(head) {
                 self.rotate(head.ts)?;
             }
-            let seen = self.tracker.as_mut().and_then(|tracker| tracker.event(cpu, head, bytes));
+            let seen = self.tracker.as_mut().and_then(|tracker| tracker.event(origin, head, bytes));
             let Some(seen) = seen else {
                 self.summary.broken += 1;
                 return Ok(ControlFlow::Continue(()));
@@ -177,12 +177,12 @@ impl Recording {
         }
         match verdict {
             Verdict::Take => {
-                self.piece.event(cpu, 0, head, bytes)?;
+                self.piece.event(origin.cpu, 0, head, bytes)?;
                 self.piece_events += 1;
                 self.summary.events += 1;
             }
             Verdict::StateOnly => {
-                self.piece.event(cpu, STATE_ONLY, head, bytes)?;
+                self.piece.event(origin.cpu, STATE_ONLY, head, bytes)?;
                 self.summary.state_only += 1;
             }
             Verdict::Leave => self.summary.left += 1,

@@ -1,8 +1,9 @@
 //! Which events are recorded, and which the kernel must be asked for.
 
 use super::block::{self, Head};
+use crate::Origin;
 use scapkit_format::schema::{self, EventInfo, id};
-use scapkit_format::{Content, Event};
+use scapkit_format::{Content, Event, STATE_ONLY};
 use scapkit_replay::filter::TypeSet;
 use scapkit_replay::{Filter, Interest, Played, Player, ReplayOptions, TextOptions};
 use std::sync::LazyLock;
@@ -89,8 +90,8 @@ impl Tracker {
 
     /// Takes in an event; `None` when it is none.
     #[inline]
-    pub fn event(&mut self, cpu: u16, head: Head, bytes: &[u8]) -> Option<Seen> {
-        let event = Event::parse_v2(bytes, cpu, 0).ok()?;
+    pub fn event(&mut self, origin: Origin, head: Head, bytes: &[u8]) -> Option<Seen> {
+        let event = Event::parse_v2(bytes, origin.cpu, origin.flags).ok()?;
         let (mut matched, mut triggered) = (self.filter.is_none(), false);
         if let Played::Event(step) = self.player.play(&Content::Event(event))
             && (self.filter.is_some() || self.trigger.is_some())
@@ -105,7 +106,11 @@ impl Tracker {
         }
         let unasked = || UNASKED.get(usize::from(head.event_type)).copied().unwrap_or(Verdict::Leave);
         // What triggers is what is looked for.
-        let verdict = if matched || triggered { Verdict::Take } else { unasked() };
+        let verdict = match (origin.flags & STATE_ONLY != 0, matched || triggered) {
+            (true, _) => Verdict::StateOnly,
+            (false, true) => Verdict::Take,
+            (false, false) => unasked(),
+        };
         Some(Seen { verdict, triggered })
     }
 }

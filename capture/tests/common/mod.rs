@@ -38,7 +38,7 @@ pub fn source(file: &Path) -> Simulated {
 }
 
 /// Gives all events of a source.
-pub fn play(source: &mut Simulated, each: &mut dyn FnMut(u16, &[u8]) -> ControlFlow<()>) {
+pub fn play(source: &mut Simulated, each: &mut dyn FnMut(scapkit_capture::Origin, &[u8]) -> ControlFlow<()>) {
     source.start().unwrap();
     source.drain(each).unwrap();
 }

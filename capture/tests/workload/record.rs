@@ -60,8 +60,8 @@ pub fn record(options: &ProbeOptions, command: &mut Command, longest: Duration) 
     drop(child.stdin.take());
     let mut events = Vec::new();
     let mut problem = None;
-    let mut keep = |cpu: u16, bytes: &[u8]| {
-        match Event::parse_v2(bytes, cpu, 0) {
+    let mut keep = |origin: scapkit_capture::Origin, bytes: &[u8]| {
+        match Event::parse_v2(bytes, origin.cpu, origin.flags) {
             Ok(e) => {
                 let params: Vec<Vec<u8>> =
                     (0..e.nparams as usize).map(|i| e.param(i).unwrap_or(&[]).to_vec()).collect();

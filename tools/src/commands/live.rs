@@ -8,7 +8,7 @@ use crate::{Outcome, open, selection};
 use anyhow::Result;
 use scapkit_capture::privileges::{Stage, reduce};
 use scapkit_capture::record::{Turn, needed_types, pump};
-use scapkit_capture::{Error, Source};
+use scapkit_capture::{Error, Origin, Source};
 use scapkit_format::{Capture, Content, Event, Item, Limits};
 use scapkit_replay::{Played, Player, ReplayOptions, View};
 use std::ops::ControlFlow;
@@ -51,12 +51,12 @@ pub fn run(args: &Live, common: &Common) -> Result<Outcome> {
     // Errors of the printer keep their kind: a closed pipe is success.
     let mut failed = None;
     for event in &opened.buffered {
-        show(&mut player, &mut printer, event.cpu, &event.bytes)?;
+        show(&mut player, &mut printer, event.cpu.into(), &event.bytes)?;
     }
     let source: &mut dyn Source = &mut *opened.source;
     pump(source, &mut |turn| {
         let done = match turn {
-            Turn::Event(cpu, bytes) => show(&mut player, &mut printer, cpu, bytes).map(|()| printer.has_all()),
+            Turn::Event(origin, bytes) => show(&mut player, &mut printer, origin, bytes).map(|()| printer.has_all()),
             Turn::Pause(_) => printer.flush().map(|()| {
                 let end = signals.end().is_some() || (!ending && is_past(deadline));
                 ending |= end;
@@ -80,8 +80,8 @@ pub fn run(args: &Live, common: &Common) -> Result<Outcome> {
 }
 
 /// Shows an event if it is wanted. What is no event is passed over.
-fn show(player: &mut Player, printer: &mut Printer, cpu: u16, bytes: &[u8]) -> Result<()> {
-    let Ok(event) = Event::parse_v2(bytes, cpu, 0) else { return Ok(()) };
+fn show(player: &mut Player, printer: &mut Printer, origin: Origin, bytes: &[u8]) -> Result<()> {
+    let Ok(event) = Event::parse_v2(bytes, origin.cpu, origin.flags) else { return Ok(()) };
     match player.play(&Content::Event(event)) {
         Played::Event(step) => printer.step(&step, None),
         Played::Nothing => Ok(()),

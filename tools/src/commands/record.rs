@@ -241,11 +241,11 @@ fn files(
     let mut ends = Ends::new(waiting, signals, args)?;
     let mut enough = false;
     for event in std::mem::take(&mut opened.buffered) {
-        enough = enough || recording.event(event.cpu, &event.bytes)?.is_break();
+        enough = enough || recording.event(event.cpu.into(), &event.bytes)?.is_break();
     }
     if !enough {
         pump(&mut *opened.source, &mut |turn| match turn {
-            Turn::Event(cpu, bytes) => recording.event(cpu, bytes),
+            Turn::Event(origin, bytes) => recording.event(origin, bytes),
             Turn::Pause(_) => {
                 recording.idle()?;
                 Ok(if ends.now()? { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -284,11 +284,11 @@ fn ring(
     reduce(Stage::Attached, true)?;
     let mut ends = Ends::new(waiting, signals, args)?;
     for event in std::mem::take(&mut opened.buffered) {
-        flight.event(event.cpu, &event.bytes);
+        flight.event(event.cpu.into(), &event.bytes);
     }
     pump(&mut *opened.source, &mut |turn| {
         match turn {
-            Turn::Event(cpu, bytes) => flight.event(cpu, bytes),
+            Turn::Event(origin, bytes) => flight.event(origin, bytes),
             Turn::Pause(_) => {
                 if signals.dump()
                     && let Err(e) = flight.dump(now())
