@@ -236,6 +236,9 @@ pub struct Convert {
     /// Form of the blocks written
     #[arg(long, value_enum, default_value_t = ProfileName::Asis)]
     pub profile: ProfileName,
+    /// With a stream of gVisor: what `runsc trace procfs` said of the sandbox before
+    #[arg(long, value_name = "FILE")]
+    pub procfs: Option<PathBuf>,
 }
 
 /// Compression names.

@@ -3,23 +3,88 @@
 use crate::cli::Common;
 use crate::printable;
 use anyhow::{Context, Result, bail};
+use scapkit_capture::gvisor::reader::{AsCapture, Report, Shared};
+use scapkit_capture::gvisor::stream::{Reader, StreamLimits, sniff};
+use scapkit_format::input::Input;
 use scapkit_format::{Capture, Limits};
 use scapkit_replay::engine::EngineCounters;
 use scapkit_replay::replay::CheckpointNotes;
 use scapkit_replay::upgrade::UpgradeNotes;
 use std::fmt::Write;
+use std::io::Read;
 use std::path::Path;
 
-/// Opens FILE, `-` meaning standard input.
-pub fn capture(file: &Path, common: &Common) -> Result<Capture> {
+/// Opens FILE, `-` meaning standard input. A stream of gVisor is a capture too: what a recorder would have written.
+pub fn capture(file: &Path, common: &Common) -> Result<(Capture, Stream)> {
+    with_procfs(file, common, None)
+}
+
+/// The same; `procfs` is what `runsc trace procfs` said of the sandbox before the stream began.
+pub fn with_procfs(file: &Path, common: &Common, procfs: Option<Vec<u8>>) -> Result<(Capture, Stream)> {
     let limits = limits(&common.limits)?;
-    let mut capture = if file == Path::new("-") {
-        Capture::from_reader(Box::new(std::io::stdin()), "standard input", limits)?
+    let stdin = file == Path::new("-");
+    let name = if stdin { "standard input".to_owned() } else { file.display().to_string() };
+    let is_file = !stdin && file.metadata().is_ok_and(|m| m.is_file());
+    let mut start = Vec::new();
+    let rest: Box<dyn Read + Send> = if is_file {
+        // Looked at through its compression, and opened again.
+        Plain(Input::open(file, &limits)?).take(START).read_to_end(&mut start).unwrap_or_default();
+        if sniff(&start).is_none() {
+            start.clear();
+        }
+        Box::new(Plain(Input::open(file, &limits)?))
     } else {
-        Capture::open(file, limits)?
+        let mut rest: Box<dyn Read + Send> = if stdin {
+            Box::new(std::io::stdin())
+        } else {
+            Box::new(std::fs::File::open(file).with_context(|| format!("open {name}"))?)
+        };
+        (&mut rest).take(START).read_to_end(&mut start).with_context(|| format!("read {name}"))?;
+        Box::new(std::io::Cursor::new(start.clone()).chain(rest))
+    };
+    let (mut capture, stream) = if sniff(&start).is_some() {
+        let reader = Reader::new(rest, StreamLimits::default()).with_context(|| name.clone())?;
+        let stream = AsCapture::new(reader, procfs);
+        let report = stream.report();
+        (Capture::from_reader(Box::new(stream), &name, limits)?, Stream(Some(report)))
+    } else if procfs.is_some() {
+        bail!("{name}: --procfs: this is no stream of gVisor");
+    } else if is_file {
+        (Capture::open(file, limits)?, Stream(None))
+    } else {
+        (Capture::from_reader(rest, &name, limits)?, Stream(None))
     };
     capture.set_strict(common.strict);
-    Ok(capture)
+    Ok((capture, stream))
+}
+
+/// Bytes that tell a stream of gVisor.
+const START: u64 = 16;
+
+/// A file without its compression.
+struct Plain(Input);
+
+impl Read for Plain {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buf).map_err(std::io::Error::other)
+    }
+}
+
+/// The stream of gVisor that a capture is made of, where it is.
+pub struct Stream(Option<Shared>);
+
+impl Stream {
+    /// What was found in it so far; `None` when the capture is one by itself.
+    pub fn report(&self) -> Option<Report> {
+        self.0.as_ref().map(Shared::get)
+    }
+
+    /// Says on standard error what could not be made into events.
+    pub fn say(&self, name: &str) {
+        for sentence in self.report().iter().flat_map(Report::sentences) {
+            eprintln!("scapkit: {}: note: {}", printable(name), printable(&sentence));
+        }
+    }
 }
 
 /// The limits with what `--limit NAME=N` changes.

@@ -87,6 +87,8 @@ fn of_path(path: &str, layout: Layout, id: &str) -> Option<ContainerId> {
         Layout::Lxc => (Runtime::Lxc, id.to_owned()),
         Layout::LibvirtLxc => machine(path).or_else(|| arbitrary(path)).unwrap_or((Runtime::LibvirtLxc, id.to_owned())),
         Layout::Bpm => (Runtime::Bpm, id.to_owned()),
+        // Its own stream tells of it.
+        Layout::Gvisor => return None,
         Layout::Containerd => machine(path).or_else(|| arbitrary(path))?,
     };
     Some(ContainerId { runtime, id: id.to_owned(), full_id, owner: owner(path) })

@@ -26,7 +26,7 @@ impl Params {
         self
     }
 
-    numbers!(u8 u16 u32 u64 i32 i64);
+    numbers!(u8 u16 u32 u64 i64);
 
     /// A parameter of which nothing is known.
     pub fn empty(&mut self) -> &mut Self {
@@ -63,15 +63,9 @@ impl Params {
         self
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.lengths.len()
-    }
-
     /// Appends the event with these parameters. Of a parameter that is longer than its length can say, the
     /// beginning is kept.
     pub fn event(&self, ts: u64, tid: i64, event_type: u16, out: &mut Vec<u8>) {
-        const HEAD: usize = 26;
         let large = schema::event_info(event_type).is_some_and(|info| info.flags.is_large());
         let most = if large { u32::MAX } else { u32::from(u16::MAX) };
         let kept = |length: u32| length.min(most);
@@ -83,17 +77,18 @@ impl Params {
         out.extend_from_slice(&u32::try_from(self.lengths.len()).unwrap_or_default().to_le_bytes());
         for length in &self.lengths {
             let bytes = kept(*length).to_le_bytes();
-            out.extend_from_slice(if large { &bytes[..] } else { &bytes[..2] });
+            out.extend_from_slice(bytes.get(..if large { 4 } else { 2 }).unwrap_or_default());
         }
         let mut rest = &self.data[..];
         for length in &self.lengths {
             let (param, after) = rest.split_at((*length as usize).min(rest.len()));
-            out.extend_from_slice(&param[..(kept(*length) as usize).min(param.len())]);
+            out.extend_from_slice(param.get(..kept(*length) as usize).unwrap_or(param));
             rest = after;
         }
         let total = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
-        debug_assert!(total as usize >= HEAD);
-        out[start + 16..start + 20].copy_from_slice(&total.to_le_bytes());
+        if let Some(slot) = out.get_mut(start + 16..).and_then(|o| o.first_chunk_mut()) {
+            *slot = total.to_le_bytes();
+        }
     }
 }
 

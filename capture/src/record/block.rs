@@ -8,14 +8,14 @@ const MIN_EVENT: usize = 26;
 
 /// What is needed of every event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Head {
+pub(crate) struct Head {
     pub ts: u64,
     pub event_type: u16,
 }
 
 /// Time and type of an event in V2 form; `None` when its length is not that of the bytes.
 #[inline]
-pub(super) fn head(bytes: &[u8]) -> Option<Head> {
+pub(crate) fn head(bytes: &[u8]) -> Option<Head> {
     let fixed = bytes.first_chunk::<MIN_EVENT>()?;
     let [t0, t1, t2, t3, t4, t5, t6, t7, ..] = *fixed;
     let [.., l0, l1, l2, l3, e0, e1, _, _, _, _] = *fixed;
@@ -27,7 +27,7 @@ pub(super) fn head(bytes: &[u8]) -> Option<Head> {
 
 /// Appends the block of an event in V2 form. An event over 4 GiB, which no source gives, is left out.
 #[inline]
-pub(super) fn put(out: &mut Vec<u8>, cpu: u16, flags: u32, event_type: u16, bytes: &[u8]) {
+pub(crate) fn put(out: &mut Vec<u8>, cpu: u16, flags: u32, event_type: u16, bytes: &[u8]) {
     let body = 2 + if flags == 0 { 0 } else { 4 } + bytes.len();
     let padded = body.next_multiple_of(4);
     let Ok(total) = u32::try_from(padded + 12) else { return };

@@ -11,7 +11,7 @@
 //! to begin with the state as it is then, a ring whose events must be understood later. A recording into one
 //! file copies bytes.
 
-mod block;
+pub(crate) mod block;
 mod clock;
 pub mod command;
 pub mod control;

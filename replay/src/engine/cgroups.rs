@@ -19,6 +19,8 @@ pub enum Layout {
     Lxc,
     LibvirtLxc,
     Bpm,
+    /// A sandbox of gVisor, recorded by its own stream: not by a path, but by an entry of its own.
+    Gvisor,
 }
 
 /// What stands before and after an id.
@@ -42,6 +44,8 @@ const CRI: [Around; 7] = [
     (b"/docker-", b".scope"),
     (b"/nerdctl-", b".scope"),
 ];
+/// The entry that stands for the cgroups of threads of gVisor (gvisor spec section 8).
+const GVISOR: &[u8] = b"gvisor_container_id";
 const LXC: [&[u8]; 3] = [b"/lxc/", b"/lxc.payload/", b"/lxc.payload."];
 
 /// The first container among the paths of a list `subsystem=path`, NUL separated: whose it looks to be, and the
@@ -49,10 +53,13 @@ const LXC: [&[u8]; 3] = [b"/lxc/", b"/lxc.payload/", b"/lxc.payload."];
 pub fn container_of(cgroups: &[u8]) -> Option<(Layout, &[u8])> {
     let paths = cgroups.split(|b| *b == 0).filter_map(|entry| {
         let at = entry.iter().position(|b| *b == b'=')?;
-        entry.get(at.saturating_add(1)..)
+        Some((entry.get(..at)?, entry.get(at.saturating_add(1)..)?))
     });
     let mut last: &[u8] = b"";
-    for path in paths {
+    for (subsystem, path) in paths {
+        if subsystem == GVISOR {
+            return gvisor(path).map(|id| (Layout::Gvisor, id));
+        }
         // Most entries of a list have the same path.
         if path != last
             && let Some((layout, id)) = resolve(path)
@@ -63,6 +70,13 @@ pub fn container_of(cgroups: &[u8]) -> Option<(Layout, &[u8])> {
         last = path;
     }
     None
+}
+
+/// The id of a gVisor container: any name is legal there, and only those of full ids are cut.
+fn gvisor(path: &[u8]) -> Option<&[u8]> {
+    let id = path.strip_prefix(b"/").filter(|id| !id.is_empty())?;
+    let full = id.len() == FULL && id.iter().all(u8::is_ascii_hexdigit);
+    if full { id.get(..SHORT) } else { Some(id) }
 }
 
 /// The container of one path. The first rule that holds decides, even if its id is empty.

@@ -188,7 +188,15 @@ impl Engine {
         if !leader {
             child.flags |= cl::FILES;
         }
-        let Some(creator) = self.get_or_create(if leader { child.ptid } else { child.pid }) else {
+        let from = if leader { child.ptid } else { child.pid };
+        if from == 0 {
+            // Nobody that was told of: what a sandbox of gVisor starts with. Upstream would make a thread 0 of it.
+            self.describe(event, &mut child);
+            self.set_namespace_start(event, &mut child);
+            cx.slot = self.enrol(child, None);
+            return;
+        }
+        let Some(creator) = self.get_or_create(from) else {
             return;
         };
         let trusted = self.is_valid(creator);
@@ -217,12 +225,17 @@ impl Engine {
             self.link(creator);
             self.copy_names(creator, &child);
         }
+        self.set_namespace_start(event, &mut child);
+        cx.slot = self.enrol(child, fds);
+    }
+
+    /// When the pid namespace of a new thread was made.
+    fn set_namespace_start(&self, event: &Event<'_>, child: &mut Thread) {
         child.pidns_init_start_ts = if child.flags & (cl::IN_PIDNS | cl::NEWPID) != 0 || child.tid != child.vtid {
             unsigned(event, 20, 8).map_or(0, |since_boot| since_boot.wrapping_add(self.boot_ts()))
         } else {
             self.boot_ts()
         };
-        cx.slot = self.enrol(child, fds);
     }
 
     /// Puts a new thread into the table and its family.

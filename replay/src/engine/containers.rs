@@ -68,7 +68,7 @@ impl Containers {
             Layout::Lxc => container_json::LXC,
             Layout::LibvirtLxc => container_json::LIBVIRT_LXC,
             Layout::Bpm => container_json::BPM,
-            Layout::Podman | Layout::Docker | Layout::Cri | Layout::Containerd => return,
+            Layout::Podman | Layout::Docker | Layout::Cri | Layout::Containerd | Layout::Gvisor => return,
         };
         if !id.is_empty() && !self.by_id.contains_key(id) {
             let id = String::from_utf8_lossy(id).into_owned();

@@ -3,7 +3,7 @@
 use crate::cli::{Common, Convert, ProfileName};
 use crate::progress::Progress;
 use crate::{Outcome, open, output, printable};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use scapkit_format::profile::{Profile, ProfileWriter, Report};
 use scapkit_format::write::Trailer;
 use scapkit_format::{Compression, Content, Item};
@@ -19,7 +19,8 @@ pub fn run(args: &Convert, common: &Common) -> Result<Outcome> {
         ProfileName::Modern => Profile::Modern,
         ProfileName::Universal => Profile::Universal,
     };
-    let mut capture = open::capture(&args.input, common)?;
+    let procfs = args.procfs.as_ref().map(|path| std::fs::read(path).with_context(|| path.display().to_string()));
+    let (mut capture, stream) = open::with_procfs(&args.input, common, procfs.transpose()?)?;
     let compression = capture.detect()?;
     // The first item tells whether there is a capture at all: before that, no output is touched.
     let mut output = Output::Waiting { args, common, profile };
@@ -56,6 +57,7 @@ pub fn run(args: &Convert, common: &Common) -> Result<Outcome> {
         say(&report, folded, capture.name(), profile);
     }
     open::report_damage(&capture);
+    stream.say(capture.name());
     Ok(Outcome::Yes)
 }
 

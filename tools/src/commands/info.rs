@@ -13,7 +13,7 @@ pub fn run(args: &Info, common: &Common) -> Result<Outcome> {
     let mut failed = None;
     let mut out = std::io::stdout().lock();
     for (i, file) in args.files.iter().enumerate() {
-        let facts = open::capture(file, common).and_then(|c| gather::gather(c, file, args.full));
+        let facts = open::capture(file, common).and_then(|(c, stream)| gather::gather(c, &stream, file, args.full));
         match facts {
             Ok(facts) if args.json => writeln!(out, "{}", open::json_safe(&serde_json::to_string(&facts)?))?,
             Ok(facts) => {
@@ -61,9 +61,13 @@ fn text(out: &mut impl Write, f: &Facts) -> std::io::Result<()> {
     }
     let e = &f.events;
     row("events", format!("{} ({} enter, {} exit) of {} types", n(e.count), n(e.enters), n(e.exits), e.by_type.len()))?;
-    for (label, count) in
-        [("state only", e.state_only), ("large", e.large), ("unknown", e.unknown_types), ("drop marks", e.drop_marks)]
-    {
+    for (label, count) in [
+        ("state only", e.state_only),
+        ("large", e.large),
+        ("unknown", e.unknown_types),
+        ("drop marks", e.drop_marks),
+        ("lost", e.lost),
+    ] {
         if count > 0 {
             row(&format!("  {label}"), n(count))?;
         }
@@ -87,6 +91,14 @@ fn text(out: &mut impl Write, f: &Facts) -> std::io::Result<()> {
             row("not kept", format!("{text}, {} steps among families", n(k.family)))?;
         }
         row("programs", top(&s.by_name, s.processes, 8))?;
+    }
+    if let Some(s) = &f.stream {
+        let kinds = top(&s.by_kind, s.messages, 8);
+        row("stream", format!("gVisor, {} connections, {} sandboxes", n(s.connections), n(s.sandboxes)))?;
+        row("messages", format!("{}, {} lost: {kinds}", n(s.messages), n(s.lost)))?;
+        for text in &s.notes {
+            row("stream", text.clone())?;
+        }
     }
     row("blake3", f.blake3_plain.clone())?;
     if f.damage_count == 0 {

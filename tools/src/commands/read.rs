@@ -64,7 +64,7 @@ fn one(file: &Path, args: &Read, common: &Common, printer: &mut Printer) -> Resu
     };
     let latency = printer.needs_latency();
     let mut options = ReplayOptions { view, latency, suppress: args.suppress.clone(), ..ReplayOptions::default() };
-    let mut capture = open::capture(file, common)?;
+    let (mut capture, stream) = open::capture(file, common)?;
     capture.set_follow(args.follow);
     printer.start();
     if let Some(out) = &args.write {
@@ -88,6 +88,7 @@ fn one(file: &Path, args: &Read, common: &Common, printer: &mut Printer) -> Resu
         }
         progress.finish();
         report(&capture, &player);
+        stream.say(capture.name());
         return Ok(());
     }
     // The end of the range is found by an event after it, whatever it is.
@@ -117,6 +118,7 @@ fn one(file: &Path, args: &Read, common: &Common, printer: &mut Printer) -> Resu
     progress.finish();
     printer.flush()?;
     report(replay.capture(), replay.player());
+    stream.say(replay.capture().name());
     Ok(())
 }
 

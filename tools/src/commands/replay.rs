@@ -96,7 +96,8 @@ fn expectation(file: &Path, args: &Args) -> Result<PathBuf> {
 fn digest(file: &Path, args: &Args, common: &Common) -> Result<Digest> {
     let mut digester =
         if args.fields.is_empty() { Digester::new(DEFAULT_FIELDS)? } else { Digester::new(&args.fields)? };
-    let mut replay = Replay::new(open::capture(file, common)?, Digester::replay_options());
+    let (capture, stream) = open::capture(file, common)?;
+    let mut replay = Replay::new(capture, Digester::replay_options());
     let mut progress = Progress::new(false);
     let mut blocks = 0u64;
     loop {
@@ -112,6 +113,7 @@ fn digest(file: &Path, args: &Args, common: &Common) -> Result<Digest> {
     }
     progress.finish();
     open::report_damage(replay.capture());
+    stream.say(replay.capture().name());
     open::report_checkpoints(replay.capture().name(), replay.checkpoint_notes());
     open::report_upgrade(replay.capture().name(), replay.upgrade_notes());
     open::report_state(replay.capture().name(), &replay.engine().counters());

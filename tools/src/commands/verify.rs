@@ -15,18 +15,18 @@ pub fn run(args: &Verify, common: &Common) -> Result<Outcome> {
     let mut out = std::io::stdout().lock();
     for file in &args.files {
         let name = file.display().to_string();
-        let result = open::capture(file, common).and_then(|mut capture| {
+        let result = open::capture(file, common).and_then(|(mut capture, stream)| {
             let mut progress = Progress::new(false);
             let verified = verify::verify(&mut capture, |c| progress.update(c))?;
             progress.finish();
-            Ok(verified)
+            Ok((verified, stream.report().map(|r| r.damages()).unwrap_or_default()))
         });
         match result {
-            Ok(v) => {
-                if v.damage_count > 0 {
+            Ok((v, stream)) => {
+                if v.damage_count > 0 || !stream.is_empty() {
                     outcome = Outcome::No;
                 }
-                if args.json { json(&mut out, &name, &v)? } else { text(&mut out, &name, &v)? }
+                if args.json { json(&mut out, &name, &v, &stream)? } else { text(&mut out, &name, &v, &stream)? }
             }
             // The other files are still looked at.
             Err(e) => {
@@ -39,8 +39,11 @@ pub fn run(args: &Verify, common: &Common) -> Result<Outcome> {
     failed.map_or(Ok(outcome), Err)
 }
 
-fn text(out: &mut impl Write, name: &str, v: &Verified) -> std::io::Result<()> {
+fn text(out: &mut impl Write, name: &str, v: &Verified, stream: &[String]) -> std::io::Result<()> {
     let name = printable(name);
+    for text in stream {
+        writeln!(out, "{name}: {}", printable(text))?;
+    }
     for d in &v.damages {
         writeln!(out, "{name}: {}", printable(&d.to_string()))?;
     }
@@ -48,7 +51,7 @@ fn text(out: &mut impl Write, name: &str, v: &Verified) -> std::io::Result<()> {
     if hidden > 0 {
         writeln!(out, "{name}: {hidden} more damages")?;
     }
-    let verdict = match v.damage_count {
+    let verdict = match v.damage_count.saturating_add(stream.len() as u64) {
         0 => "ok".to_owned(),
         1 => "1 damage".to_owned(),
         n => format!("{n} damages"),
@@ -60,7 +63,7 @@ fn text(out: &mut impl Write, name: &str, v: &Verified) -> std::io::Result<()> {
     writeln!(out)
 }
 
-fn json(out: &mut impl Write, name: &str, v: &Verified) -> Result<()> {
+fn json(out: &mut impl Write, name: &str, v: &Verified, stream: &[String]) -> Result<()> {
     let damages: Vec<_> = v
         .damages
         .iter()
@@ -71,11 +74,14 @@ fn json(out: &mut impl Write, name: &str, v: &Verified) -> Result<()> {
             })
         })
         .collect();
-    let object = json!({
-        "file": name, "ok": v.damage_count == 0, "blocks": v.blocks, "events": v.events,
+    let mut object = json!({
+        "file": name, "ok": v.damage_count == 0 && stream.is_empty(), "blocks": v.blocks, "events": v.events,
         "unknown_types": v.unknown_types, "plain_bytes": v.plain_bytes, "damage_count": v.damage_count,
         "damages": damages,
     });
+    if !stream.is_empty() {
+        object["stream_damages"] = json!(stream);
+    }
     writeln!(out, "{}", open::json_safe(&object.to_string()))?;
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! Collects what `info` shows, in one pass.
 
 use super::writer::Traits;
+use crate::open;
 use crate::progress::Progress;
 use anyhow::Result;
+use scapkit_capture::gvisor::reader::Report;
 use scapkit_format::lists::users::Account;
 use scapkit_format::schema::id;
 use scapkit_format::{Capture, Compression, Content, Event, Item};
@@ -36,6 +38,9 @@ pub struct Facts {
     pub blake3_plain: String,
     pub damage_count: u64,
     pub damages: Vec<Finding>,
+    /// Of streams of gVisor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<Stream>,
     /// With `--full`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
@@ -61,6 +66,8 @@ pub struct Events {
     pub unknown_types: u64,
     /// Drop events: the driver was sampling.
     pub drop_marks: u64,
+    /// Messages that sandboxes of gVisor could not send.
+    pub lost: u64,
     pub by_type: Vec<Count>,
     pub by_category: Vec<Count>,
 }
@@ -106,6 +113,33 @@ pub struct State {
     pub by_name: Vec<Count>,
 }
 
+/// A stream of gVisor that the capture is made of.
+#[derive(Debug, Default, Serialize)]
+pub struct Stream {
+    pub connections: u64,
+    pub sandboxes: u64,
+    pub messages: u64,
+    /// Messages that sandboxes could not send.
+    pub lost: u64,
+    pub by_kind: Vec<Count>,
+    /// What is wrong with it, and what could not be made into events.
+    pub notes: Vec<String>,
+}
+
+impl Stream {
+    fn of(report: Report) -> Stream {
+        let c = &report.counts;
+        Stream {
+            connections: c.connections,
+            sandboxes: c.sandboxes,
+            messages: c.packets,
+            lost: c.lost,
+            by_kind: sorted(c.by_name()),
+            notes: report.sentences(),
+        }
+    }
+}
+
 /// What the state engine saw and did not keep, because no machine has so much.
 #[derive(Debug, Default, Serialize)]
 pub struct NotKept {
@@ -131,7 +165,7 @@ struct Gather {
     player: Option<Player>,
 }
 
-pub fn gather(mut capture: Capture, file: &Path, full: bool) -> Result<Facts> {
+pub fn gather(mut capture: Capture, stream: &open::Stream, file: &Path, full: bool) -> Result<Facts> {
     let mut g = Gather {
         facts: Facts { file: file.display().to_string(), ..Facts::default() },
         by_type: vec![0; scapkit_format::schema::EVENTS.len()],
@@ -151,6 +185,7 @@ pub fn gather(mut capture: Capture, file: &Path, full: bool) -> Result<Facts> {
     }
     progress.finish();
     g.finish(&capture);
+    g.facts.stream = stream.report().map(Stream::of);
     Ok(g.facts)
 }
 
@@ -210,13 +245,22 @@ impl Gather {
         }
         f.events.state_only += u64::from(event.is_state_only());
         f.events.large += u64::from(event.is_wide());
-        f.events.drop_marks += u64::from(matches!(event.event_type, id::DROP_E | id::DROP_X));
+        if matches!(event.event_type, id::DROP_E | id::DROP_X) {
+            f.events.drop_marks += 1;
+            // A sandbox says how many messages were lost, drivers how much they leave out.
+            if event.tid >= 1 << 32 {
+                let lost = event.param(0).map_or(0, scapkit_format::value::unsigned);
+                f.events.lost = f.events.lost.saturating_add(lost);
+            }
+        }
         match self.by_type.get_mut(usize::from(event.event_type)) {
             Some(n) => *n += 1,
             None => f.events.unknown_types += 1,
         }
         f.time = Some(f.time.map_or((event.ts, event.ts), |(a, b)| (a.min(event.ts), b.max(event.ts))));
-        if self.last_tid != Some(event.tid) && event.tid >= 0 && self.tids.len() < MAX_TIDS {
+        // An event without a thread of its own: of a sandbox.
+        let is_thread = event.tid >= 0 && (event.tid == 0 || event.tid & 0xFFFF_FFFF != 0);
+        if self.last_tid != Some(event.tid) && is_thread && self.tids.len() < MAX_TIDS {
             self.tids.insert(event.tid);
             self.last_tid = Some(event.tid);
         }
