@@ -410,7 +410,17 @@ pub fn syscall_name(code: u16) -> Option<&'static str> {
 
 /// The x86_64 call of that number.
 pub fn native_x86_64(number: u16) -> Option<&'static NativeSyscall> {
-    SYSCALLS_X86_64.iter().find(|s| s.number == number)
+    native(&SYSCALLS_X86_64, number)
+}
+
+/// The aarch64 call of that number.
+pub fn native_aarch64(number: u16) -> Option<&'static NativeSyscall> {
+    native(&SYSCALLS_AARCH64, number)
+}
+
+/// The tables are in the order of their numbers.
+fn native(calls: &'static [NativeSyscall], number: u16) -> Option<&'static NativeSyscall> {
+    calls.get(calls.binary_search_by_key(&number, |s| s.number).ok()?)
 }
 
 /// The x86_64 number of an ia32 call; `None` where there is none.
@@ -445,6 +455,20 @@ mod tests {
         }
         let large: Vec<u16> = EVENTS.iter().filter(|e| e.flags.is_large()).map(|e| e.id).collect();
         assert_eq!(large, [id::PLUGINEVENT_E, id::CONTAINER_JSON_2_E, id::ASYNCEVENT_E]);
+    }
+
+    #[test]
+    fn calls_are_found_by_number() {
+        for (table, of) in [
+            (&SYSCALLS_X86_64[..], native_x86_64 as fn(u16) -> Option<&'static NativeSyscall>),
+            (&SYSCALLS_AARCH64[..], native_aarch64),
+        ] {
+            for number in 0..=u16::MAX {
+                assert_eq!(of(number), table.iter().find(|s| s.number == number), "{number}");
+            }
+        }
+        let name = |call: Option<&NativeSyscall>| call.and_then(|c| syscall_name(c.code));
+        assert_eq!((name(native_x86_64(257)), name(native_aarch64(56))), (Some("openat"), Some("openat")));
     }
 
     /// Between table versions names may change, sizes and order never (scap-format section 4).
