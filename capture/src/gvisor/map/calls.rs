@@ -363,7 +363,7 @@ impl Turn<'_> {
         };
         let held = Held { ts: self.ts, number: m.sysno, args, res: result(exit) };
         let may_follow =
-            raw::points::schematized(arch, m.sysno).is_some() && self.sandbox.twins.get(&m.sysno) != Some(&Twin::Alone);
+            raw::schematized(arch, m.sysno).is_some() && self.sandbox.twins.get(&m.sysno) != Some(&Twin::Alone);
         if may_follow && let Some(state) = self.sandbox.threads.get_mut(&thread) {
             state.held = Some(held);
             self.sandbox.holding.push_back((self.ts, thread));

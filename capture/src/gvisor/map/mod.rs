@@ -299,7 +299,7 @@ impl Turn<'_> {
         if self.sandbox.arch.is_none()
             && let Some(number) = calls::number(message)
         {
-            self.sandbox.arch = raw::points::arch_of(message.kind(), number);
+            self.sandbox.arch = raw::arch_of(message.kind(), number);
         }
         self.release_old();
         self.settle(thread, message);
