@@ -152,7 +152,8 @@ impl Mapper {
         for (connection, processes) in std::mem::take(&mut self.listed) {
             let serial = self.connections.get(&connection).and_then(|c| c.serial);
             let Some(sandbox) = serial.and_then(|serial| self.sandboxes.get(&serial)) else { continue };
-            let containers = sandbox.containers.values().map(|c| (c.init, String::from_utf8_lossy(&c.id).into_owned()));
+            let containers =
+                sandbox.containers.values().map(|c| (c.init.into(), String::from_utf8_lossy(&c.id).into_owned()));
             procfs::lists(&processes, sandbox.serial, &containers.collect(), out)?;
         }
         Ok(())
@@ -161,9 +162,9 @@ impl Mapper {
     /// The processes of a sandbox that runs already: part of what the capture begins with, or, if it has begun,
     /// made known by events.
     fn procfs(&mut self, connection: u32, dump: &Bytes, out: &mut Events) {
-        let (container, dump) = procfs::named(dump);
+        let (container, dump) = named(dump);
         let (processes, notes) = procfs::parse(dump);
-        self.counts.unlisted += notes.unreadable;
+        self.counts.unlisted += notes.bad;
         let context = ContextData { container_id: Bytes::copy_from_slice(container), ..ContextData::default() };
         let serial = self.serial(connection, &context);
         let Some(sandbox) = self.sandboxes.get_mut(&serial) else { return };
@@ -284,6 +285,15 @@ impl Mapper {
             ended.end(&mut self.room);
         }
     }
+}
+
+/// A list of processes may begin with a line that names the sandbox's first container, `CONTAINER ID`.
+fn named(dump: &[u8]) -> (&[u8], &[u8]) {
+    let line = dump.strip_prefix(b"CONTAINER ").and_then(|rest| {
+        let end = rest.iter().position(|b| *b == b'\n')?;
+        rest.split_at_checked(end)
+    });
+    line.unwrap_or((b"", dump))
 }
 
 impl Turn<'_> {

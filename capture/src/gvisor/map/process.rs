@@ -719,7 +719,7 @@ impl Turn<'_> {
         let first = if container.is_empty() {
             Arc::default()
         } else {
-            let start = processes.iter().find(|p| p.pid == 1).map_or(0, |p| p.clone_ts);
+            let start = processes.iter().find(|p| p.pid == 1).map_or(0, |p| nanoseconds(p.clone_ts));
             let first = Arc::new(Container { id: kept(&container).into(), init: 1, start });
             self.sandbox.container(&container, self.room);
             if let Some(known) = self.sandbox.containers.get_mut(kept(&container)) {
@@ -736,19 +736,19 @@ impl Turn<'_> {
                 None => Arc::default(),
             };
             let (exe, rest) = process.args.split_first().map_or((&process.exe, &[][..]), |(exe, rest)| (exe, rest));
-            let args: Vec<Bytes> = rest.iter().map(|arg| Bytes::copy_from_slice(arg)).collect();
+            let args: Vec<Bytes> = rest.iter().map(|arg| Bytes::copy_from_slice(arg.as_bytes())).collect();
             let state = Thread {
                 group: process.pid,
                 parent: process.ppid,
                 container,
-                comm: comm(&process.comm),
-                image: Arc::new(Image { exe: kept(exe).into(), args: joined(&args) }),
+                comm: comm(process.comm.as_bytes()),
+                image: Arc::new(Image { exe: kept(exe.as_bytes()).into(), args: joined(&args) }),
                 uid: process.uid.effective,
                 gid: process.gid.effective,
                 pgid: process.pgid,
                 sid: process.sid,
                 fdlimit: process.fdlimit.map_or(-1, u64::cast_signed),
-                cwd: kept(&process.cwd).into(),
+                cwd: kept(process.cwd.as_bytes()).into(),
                 call: u64::MAX,
                 ..Thread::default()
             };
@@ -756,16 +756,16 @@ impl Turn<'_> {
                 let tid = self.sandbox.tid(process.pid);
                 self.put_thread(0, process.pid, &state, 0);
                 self.out.add_state(self.ts, tid, id::SYSCALL_CLONE_20_X, self.params);
-                let env: Vec<Bytes> = process.env.iter().map(|e| Bytes::copy_from_slice(e)).collect();
+                let env: Vec<Bytes> = process.env.iter().map(|e| Bytes::copy_from_slice(e.as_bytes())).collect();
                 let program = Program {
                     event: id::SYSCALL_EXECVE_19_X,
                     res: 0,
-                    exe,
+                    exe: exe.as_bytes(),
                     args: Args::List(&args),
                     env: Args::List(&env),
                     comm: &state.comm,
                     cwd: &state.cwd,
-                    path: &process.exe,
+                    path: process.exe.as_bytes(),
                     filename: None,
                     loaded: None,
                 };
