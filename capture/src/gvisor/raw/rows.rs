@@ -67,6 +67,7 @@ const SET_IDS: &[Source] = &[Res, Arg(0), Arg(1), Arg(2)];
 const GET_IDS: &[Source] = &[Res, At(0, 0), At(1, 0), At(2, 0)];
 const READ: &[Source] = &[Res, Empty, Int(0), Arg(2)];
 const READ_AT: &[Source] = &[Res, Empty, Int(0), Arg(2), Arg(3)];
+/// Drivers take the process from the whole register, so that it loses its sign.
 const OTHER_MEMORY: &[Source] = &[Res, Int(0), Empty];
 
 /// How many bytes the vector of a `writev` has.
