@@ -11,6 +11,7 @@ pub mod open;
 pub mod read;
 pub mod record;
 pub mod replay;
+pub mod sandboxes;
 pub mod session;
 pub mod source;
 pub mod verify;

@@ -83,6 +83,18 @@ impl Default for Counts {
 }
 
 impl Counts {
+    /// What could not be made into events, in words.
+    pub fn sentences(&self) -> Vec<String> {
+        let all = [
+            (self.malformed, "packets hold no message"),
+            (self.lost, "messages were lost by sandboxes before they could be sent"),
+            (self.unknown, "messages of kinds newer than this program"),
+            (self.nameless, "messages about processes without ids: the session did not ask for thread_id"),
+            (self.unlisted, "processes that `runsc trace procfs` listed could not be read"),
+        ];
+        all.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect()
+    }
+
     /// Messages by the names of their kinds.
     pub fn by_name(&self) -> BTreeMap<&'static str, u64> {
         let named = |(kind, n): (u16, &u64)| Some((Message::name_of(kind)?, *n)).filter(|(_, n)| *n > 0);
