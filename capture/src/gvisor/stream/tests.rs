@@ -33,7 +33,9 @@ impl Read for Slow {
 fn write(sents: &[Sent]) -> Vec<u8> {
     let memory = Memory::default();
     let mut writer = Writer::new(memory.clone());
-    sents.iter().for_each(|sent| writer.sent(sent).unwrap());
+    for sent in sents {
+        writer.sent(sent).unwrap();
+    }
     writer.flush().unwrap();
     let bytes = memory.0.lock().unwrap().clone();
     assert_eq!(writer.written(), bytes.len() as u64);
@@ -273,7 +275,7 @@ fn what_gvisor_saves() {
         (saved(br#"{"version":2}"#, &[]), "found version 2"),
         (saved(b"{}", &[]), r#"found "{}""#),
         (saved(b"nonsense", &[]), r#"found "nonsense""#),
-        (saved(&[b'x'; 70000], &[]), "found 70000 bytes"),
+        (saved(&vec![b'x'; 70000], &[]), "found 70000 bytes"),
         (whole[..20].to_vec(), "found the end of the file"),
         (whole[..30].to_vec(), "found the end of the file"),
     ];
