@@ -287,7 +287,7 @@ fn large_packets() {
     let mut test = Test::new();
     let socket = client(&test.path());
     set_socket_send_buffer_size(&socket, 4 << 20).unwrap();
-    let large = [&packet(1, 0)[..], &[0x7d; 130_000]].concat();
+    let large = [&packet(1, 0)[..], &vec![0x7d; 130_000]].concat();
     say(&socket, &large);
     test.until(|t| t.sents.len() == 2);
     assert!(test.sents[1].what == What::Packet(large.into()));
