@@ -320,13 +320,10 @@ impl Reader {
             Err(e) => return Err(format!("handshake: {e}")),
         }
         let number = u32::try_from(self.counters.connections_ever).map_err(|_| "too many connections".to_owned())?;
-        // Nobody is there to read it if this fails; then what was sent is taken all the same, and the end comes next.
-        let _ = send(&connection.fd, &REPLY, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
         self.silent = self.silent.saturating_sub(1);
         self.counters.connections_ever += 1;
         self.counters.connections += 1;
-        self.item(number, Kind::Opened);
-        Ok(Peer {
+        let peer = Peer {
             connection: number,
             pid: connection.pid,
             uid: connection.uid,
@@ -335,7 +332,17 @@ impl Reader {
             dropped_here: 0,
             malformed: 0,
             oversized: 0,
-        })
+        };
+        // All before the reply: it is opened earlier than anything that it can send, and who waits for `runsc` finds it.
+        self.item(number, Kind::Opened);
+        self.hand_over();
+        let mut status = self.shared.status();
+        status.counters = self.counters;
+        status.peers.insert(number, peer);
+        drop(status);
+        // Nobody is there to read it if this fails; then what was sent is taken all the same, and the end comes next.
+        let _ = send(&connection.fd, &REPLY, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+        Ok(peer)
     }
 
     /// Closes a connection.
