@@ -1,5 +1,7 @@
 //! The command line: flags and help. Nothing is opened here.
 
+pub mod gvisor;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -61,6 +63,7 @@ pub enum Command {
     Record(Record),
     Live(Live),
     Open(Open),
+    Gvisor(gvisor::Gvisor),
     Fields(Fields),
     Events(Events),
     Completions(Completions),

@@ -4,6 +4,7 @@ pub mod completions;
 pub mod convert;
 pub mod events;
 pub mod fields;
+pub mod gvisor;
 pub mod info;
 pub mod live;
 pub mod man;

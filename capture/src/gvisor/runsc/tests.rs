@@ -124,3 +124,15 @@ fn configurations_are_read_by_nobody_else_and_go_away() {
     drop((first, second));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn sessions_that_are_there_or_not() {
+    let (_folder, runsc) =
+        program(r#"echo 'creating session: creating trace session: session "Default" already exists' >&2; exit 128"#);
+    assert_eq!(tried(|| runsc.create("web", &json!({}), false)).unwrap(), Done::Nothing);
+    let (_folder, runsc) =
+        program(r#"echo 'deleting session: deleting trace session: session "Default" not found' >&2; exit 128"#);
+    assert_eq!(tried(|| runsc.delete("web")).unwrap(), Done::Nothing);
+    let (_folder, runsc) = program("echo 'loading sandbox: file not found' >&2; exit 128");
+    assert!(tried(|| runsc.delete("web")).is_err());
+}
