@@ -11,6 +11,7 @@ use scapkit_capture::gvisor::{procfs, runsc::Runsc};
 use scapkit_proto::{Header, Message};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -95,7 +96,9 @@ fn messages(connection: &Connection) -> Vec<Message> {
 /// How many messages of each kind there are.
 fn kinds(messages: &[Message]) -> BTreeMap<&'static str, usize> {
     let mut kinds = BTreeMap::new();
-    messages.iter().for_each(|m| *kinds.entry(Message::name_of(m.kind()).unwrap()).or_default() += 1);
+    for message in messages {
+        *kinds.entry(Message::name_of(message.kind()).unwrap()).or_default() += 1;
+    }
     kinds
 }
 
@@ -342,7 +345,7 @@ fn the_default_for_a_known_runsc() {
         match name.strip_prefix("syscall/sysno/").and_then(|rest| rest.strip_suffix("/exit")) {
             Some(number) => raw.push(number.parse::<u16>().unwrap()),
             None if name.starts_with("syscall/sysno/") => {}
-            None => text += &format!("{name}: {} | {}\n", fields("context_fields"), fields("optional_fields")),
+            None => writeln!(text, "{name}: {} | {}", fields("context_fields"), fields("optional_fields")).unwrap(),
         }
     }
     raw.sort_unstable();
