@@ -12,7 +12,6 @@ use scapkit_proto::{Header, Message};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -369,12 +368,14 @@ fn help() {
     }
 }
 
-/// A program in place of runsc.
+/// A program in place of runsc. Another process writes it: a child of another test would keep it open, and what is
+/// open for writing cannot be run.
 fn stand_in(folder: &Path, script: &str) -> String {
-    let path = folder.join("runsc");
-    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
-    path.to_str().unwrap().to_owned()
+    let path = folder.join("runsc").to_str().unwrap().to_owned();
+    let script = format!("#!/bin/sh\n{script}\n");
+    let write = r#"printf %s "$1" > "$2" && chmod 700 "$2""#;
+    run(Command::new("sh").args(["-c", write, "sh", &script, &path])).expect(0);
+    path
 }
 
 #[test]
