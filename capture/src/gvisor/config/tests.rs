@@ -16,10 +16,14 @@ fn text(others: &[&str], calls: &[&str]) -> String {
     }
     for call in calls {
         let (name, optional) = call.split_once(':').unwrap_or((call, ""));
-        ["enter", "exit"].iter().for_each(|side| add(&format!("syscall/{name}/{side}"), optional));
+        for side in ["enter", "exit"] {
+            add(&format!("syscall/{name}/{side}"), optional);
+        }
     }
     for n in 0..442 {
-        ["enter", "exit"].iter().for_each(|side| add(&format!("syscall/sysno/{n}/{side}"), ""));
+        for side in ["enter", "exit"] {
+            add(&format!("syscall/sysno/{n}/{side}"), "");
+        }
     }
     format!("POINTS ({})\n{}\nSINKS (2)\nName: null\nName: remote\n", lines.len(), lines.concat())
 }
@@ -254,7 +258,7 @@ fn a_session_as_gvisor_reads_it() {
         }}],
     });
     assert_eq!(session, wanted);
-    assert_eq!(pod_init(session), json!({"trace_session": wanted}));
+    assert_eq!(pod_init(&session), json!({"trace_session": wanted}));
 }
 
 #[test]
