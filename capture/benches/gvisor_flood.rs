@@ -50,7 +50,8 @@ fn messages() -> Vec<Vec<u8>> {
         let message = if n % 4 < 2 {
             Message::Read(syscall::Read { context_data, exit, fd: 3, count: 65536, ..syscall::Read::default() })
         } else {
-            let pathname = "/usr/lib/x86_64-linux-gnu/libc.so.6 and a rather long name to go with it, as some are by far".into();
+            let pathname =
+                "/usr/lib/x86_64-linux-gnu/libc.so.6 and a rather long name to go with it, as some are by far".into();
             Message::Open(syscall::Open { context_data, exit, sysno: 257, pathname, ..syscall::Open::default() })
         };
         all.push(packet(&message, 0));
