@@ -31,6 +31,14 @@ pub enum Error {
     /// The probe could not be loaded or attached.
     #[error("probe: {0}")]
     Probe(String),
+    /// A program that was run failed, or said what cannot be understood.
+    #[error("{command}: {why}")]
+    Command {
+        /// The program with its arguments.
+        command: String,
+        /// How it ended, and what it said.
+        why: String,
+    },
     /// An option is wrong.
     #[error("{0}")]
     Option(String),

@@ -54,6 +54,11 @@ pub trait Source {
     /// # Errors
     /// When the counters cannot be read.
     fn counters(&self) -> Result<Counters>;
+
+    /// Sentences for people about what went wrong, at the end.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What a source saw and lost, since it was started.

@@ -1,5 +1,7 @@
 //! The command line: flags and help. Nothing is opened here.
 
+pub mod gvisor;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -61,6 +63,7 @@ pub enum Command {
     Record(Record),
     Live(Live),
     Open(Open),
+    Gvisor(gvisor::Gvisor),
     Fields(Fields),
     Events(Events),
     Completions(Completions),
@@ -384,6 +387,35 @@ pub struct Engine {
     pub no_container_engines: bool,
     #[command(flatten)]
     pub kernel: Kernel,
+    #[command(flatten)]
+    pub sandboxes: Sandboxes,
+}
+
+/// How sandboxes of gVisor are recorded.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "With --engine gvisor")]
+pub struct Sandboxes {
+    /// Socket that sandboxes connect to, as `scapkit gvisor config` tells them
+    #[arg(long, value_name = "PATH", default_value = "/run/scapkit/gvisor.sock")]
+    pub socket: PathBuf,
+    /// Keep the packets as they come too: FILE converts to the same capture
+    #[arg(long, value_name = "FILE")]
+    pub raw: Option<PathBuf>,
+    /// Take in a sandbox that runs already, by its first container (may be given again; `all`: all)
+    #[arg(long, value_name = "ID")]
+    pub attach: Vec<String>,
+    /// What `runsc trace procfs` said of the sandbox that connects first
+    #[arg(long, value_name = "FILE", conflicts_with = "attach")]
+    pub procfs: Option<PathBuf>,
+    /// Users whose sandboxes may connect, beside root and one's own (may be given again)
+    #[arg(long, value_name = "UID")]
+    pub uid: Vec<u32>,
+    /// runsc, for --attach
+    #[arg(long, value_name = "PROGRAM", default_value = "runsc")]
+    pub runsc: PathBuf,
+    /// Folder of runsc's state, for --attach
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
 }
 
 /// What the kernel decides before anything is recorded.

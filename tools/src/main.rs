@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         Command::Record(args) => commands::record::run(args, common),
         Command::Live(args) => commands::live::run(args, common),
         Command::Open(args) => commands::open::run(args),
+        Command::Gvisor(args) => commands::gvisor::run(args),
         Command::Fields(args) => commands::fields::run(args),
         Command::Events(args) => commands::events::run(args),
         Command::Completions(args) => commands::completions::run(args),

@@ -18,8 +18,21 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const COMMANDS: [&str; 12] =
-    ["info", "read", "replay", "convert", "verify", "record", "live", "open", "fields", "events", "completions", "man"];
+const COMMANDS: [&str; 13] = [
+    "info",
+    "read",
+    "replay",
+    "convert",
+    "verify",
+    "record",
+    "live",
+    "open",
+    "gvisor",
+    "fields",
+    "events",
+    "completions",
+    "man",
+];
 
 /// 2026-11-23T10:00:00Z.
 const START: u64 = 1_795_428_000_000_000_000;

@@ -394,4 +394,4 @@ kept! {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -27,6 +27,7 @@ mod raw;
 pub mod reader;
 pub mod runsc;
 pub mod sink;
+pub mod source;
 pub mod stream;
 
 use crate::Result;

@@ -34,19 +34,7 @@ impl Report {
 
     /// The same, and what could not be made into events.
     pub fn sentences(&self) -> Vec<String> {
-        let c = &self.counts;
-        let mut all = self.damages();
-        for (count, what) in [
-            (c.lost, "messages were lost by sandboxes before they could be sent"),
-            (c.unknown, "messages of kinds newer than this program"),
-            (c.nameless, "messages about processes without ids: the session did not ask for thread_id"),
-            (c.unlisted, "processes that `runsc trace procfs` listed could not be read"),
-        ] {
-            if count > 0 {
-                all.push(format!("{count} {what}"));
-            }
-        }
-        all
+        self.notes.iter().cloned().chain(self.counts.sentences()).collect()
     }
 }
 

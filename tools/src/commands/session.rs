@@ -67,6 +67,9 @@ pub fn report_losses(source: &dyn Source) -> Result<()> {
     if counters.late > 0 {
         crate::note(&format!("note: {} events came out of order", time::grouped(counters.late)));
     }
+    for text in source.notes() {
+        crate::note(&format!("note: {}", crate::printable(&text)));
+    }
     Ok(())
 }
 

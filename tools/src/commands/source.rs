@@ -1,5 +1,6 @@
 //! Opens what gives events, by the name of the engine.
 
+use super::sandboxes;
 use crate::cli::{Engine, Kernel};
 use crate::{note, open as opening};
 use anyhow::{Context, Result, bail};
@@ -68,7 +69,7 @@ pub fn open(wanted: &Wanted<'_>) -> Result<Opened> {
             let started = machine::start_module(&options, &scan_options(), &container_options(wanted));
             Ok(opened(started.context("engine kmod")?))
         }
-        "gvisor" => bail!("engine gvisor: this build cannot record with it"),
+        "gvisor" => sandboxes::open(wanted.engine),
         _ => bail!("--engine {engine}: there are ebpf, gvisor and kmod"),
     }
 }

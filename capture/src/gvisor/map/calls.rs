@@ -43,6 +43,17 @@ pub(super) fn exit(message: &Message) -> Option<&syscall::Exit> {
     each_call!(message, m => m.exit.as_ref()).flatten()
 }
 
+/// Whether messages of a kind say at the end of a call all that they say at its beginning, and no event tells of
+/// that.
+pub(super) fn ends_tell_all(kind: u16) -> bool {
+    const OPEN: u16 = 7;
+    const CONNECT: u16 = 10;
+    const EXECVE: u16 = 11;
+    const MMAP_INFO: u16 = 35;
+    const PTRACE: u16 = 38;
+    matches!(kind, OPEN..=PTRACE) && !matches!(kind, OPEN | CONNECT | EXECVE | MMAP_INFO)
+}
+
 /// The result as events have it: negative if the call failed.
 fn result(exit: &syscall::Exit) -> i64 {
     if exit.errorno == 0 { exit.result } else { exit.errorno.saturating_neg() }

@@ -24,6 +24,11 @@ impl Events {
         self.ends.is_empty()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     /// The events in order.
     pub fn iter(&self) -> impl Iterator<Item = (Origin, &[u8])> {
         let mut start = 0;

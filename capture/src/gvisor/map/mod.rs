@@ -31,7 +31,7 @@ use bytes::Bytes;
 use sandbox::{Room, Sandbox, Twin};
 use scapkit_format::schema::id;
 use scapkit_proto::common::ContextData;
-use scapkit_proto::{Header, Message};
+use scapkit_proto::{Begun, Header, Message};
 use std::collections::BTreeMap;
 
 /// Largest number of a sandbox: ids stay below 2^53, which JSON can hold.
@@ -40,6 +40,8 @@ const MAX_SERIAL: u32 = (1 << 20) - 1;
 const HOLD: u64 = 100_000_000;
 /// Containers whose sandbox is remembered beyond its connection.
 const MAX_KNOWN: usize = 1 << 16;
+/// Calls of which it is known whether they come with strings: processors have fewer.
+const MAX_TWINS: usize = 1024;
 /// Kinds of messages that are counted one by one.
 const KINDS: usize = 64;
 
@@ -83,6 +85,18 @@ impl Default for Counts {
 }
 
 impl Counts {
+    /// What could not be made into events, in words.
+    pub fn sentences(&self) -> Vec<String> {
+        let all = [
+            (self.malformed, "packets hold no message"),
+            (self.lost, "messages were lost by sandboxes before they could be sent"),
+            (self.unknown, "messages of kinds newer than this program"),
+            (self.nameless, "messages about processes without ids: the session did not ask for thread_id"),
+            (self.unlisted, "processes that `runsc trace procfs` listed could not be read"),
+        ];
+        all.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect()
+    }
+
     /// Messages by the names of their kinds.
     pub fn by_name(&self) -> BTreeMap<&'static str, u64> {
         let named = |(kind, n): (u16, &u64)| Some((Message::name_of(kind)?, *n)).filter(|(_, n)| *n > 0);
@@ -188,22 +202,44 @@ impl Mapper {
             self.counts.malformed += 1;
             return;
         };
-        let message = match Message::decode(header.kind, packet.slice(usize::from(header.size)..)) {
-            Some(Ok(message)) => Some(message),
-            Some(Err(_)) => {
-                self.counts.malformed += 1;
-                None
-            }
-            None => {
-                self.counts.unknown += 1;
-                None
-            }
-        };
         if let Some(count) = self.counts.by_kind.get_mut(usize::from(header.kind)) {
             *count += 1;
         }
-        let nothing = ContextData::default();
-        let context = message.as_ref().and_then(Message::context).unwrap_or(&nothing);
+        let payload = packet.slice(usize::from(header.size)..);
+        // Half of all messages are beginnings of calls of which the end tells more.
+        if calls::ends_tell_all(header.kind)
+            && let Some(begun) = Begun::read(&payload)
+        {
+            let context = begun.context_data.unwrap_or_default();
+            self.turn(connection, header, &context, out, |turn| turn.begun(begun.sysno, header.kind));
+            return;
+        }
+        match Message::decode(header.kind, payload) {
+            Some(Ok(message)) => {
+                let nothing = ContextData::default();
+                let context = message.context().unwrap_or(&nothing);
+                self.turn(connection, header, context, out, |turn| turn.message(&message));
+            }
+            Some(Err(_)) => {
+                self.counts.malformed += 1;
+                self.turn(connection, header, &ContextData::default(), out, |_| {});
+            }
+            None => {
+                self.counts.unknown += 1;
+                self.turn(connection, header, &ContextData::default(), out, |_| {});
+            }
+        }
+    }
+
+    /// Makes events of one message, after those of what was lost before it.
+    fn turn(
+        &mut self,
+        connection: u32,
+        header: Header,
+        context: &ContextData,
+        out: &mut Events,
+        each: impl FnOnce(&mut Turn<'_>),
+    ) {
         let serial = self.serial(connection, context);
         let Some(state) = self.connections.get_mut(&connection) else { return };
         let lost = header.dropped.wrapping_sub(state.dropped);
@@ -219,9 +255,7 @@ impl Mapper {
         if lost > 0 {
             turn.lost(lost);
         }
-        if let Some(message) = &message {
-            turn.message(message);
-        }
+        each(&mut turn);
     }
 
     /// The number of the sandbox that a connection is of. A connection whose container is known already is a new
@@ -305,14 +339,10 @@ impl Turn<'_> {
     }
 
     fn message(&mut self, message: &Message) {
-        let thread = self.context.thread_id;
-        if self.sandbox.arch.is_none()
-            && let Some(number) = calls::number(message)
-        {
-            self.sandbox.arch = raw::arch_of(message.kind(), number);
-        }
-        self.release_old();
-        self.settle(thread, message);
+        let number = calls::number(message);
+        let told = number.filter(|_| !matches!(message, Message::Syscall(_)));
+        self.learn(told, message.kind());
+        self.settle(told, calls::exit(message).is_some(), process::may_end_exec(message, self.sandbox.arch()));
         match message {
             Message::Start(m) => return self.container_start(m),
             Message::TaskExit(m) => return self.task_exit(m.exit_status),
@@ -327,6 +357,29 @@ impl Turn<'_> {
             _ => self.call(message),
         }
         self.follow(message);
+    }
+
+    /// The beginning of a call of which no event tells.
+    fn begun(&mut self, number: u64, kind: u16) {
+        self.learn(Some(number), kind);
+        self.settle(Some(number), false, false);
+        self.meet();
+        if let Some(state) = self.sandbox.threads.get_mut(&self.context.thread_id) {
+            state.call = number;
+        }
+        self.follow_context(false, true);
+    }
+
+    /// What a message of a call tells of the sandbox: its processor, and that such calls come with strings.
+    fn learn(&mut self, number: Option<u64>, kind: u16) {
+        self.release_old();
+        let Some(number) = number else { return };
+        if self.sandbox.arch.is_none() {
+            self.sandbox.arch = raw::arch_of(kind, number);
+        }
+        if self.sandbox.twins.get(&number) != Some(&Twin::Follows) && self.sandbox.twins.len() < MAX_TWINS {
+            self.sandbox.twins.insert(number, Twin::Follows);
+        }
     }
 
     /// Gives the raw calls that were held for longer than their other message takes.
@@ -344,22 +397,21 @@ impl Turn<'_> {
     }
 
     /// Before a thread's next message: what waited for it is given, unless the message is what it waited for.
-    fn settle(&mut self, thread: i32, message: &Message) {
-        let number = calls::number(message).filter(|_| !matches!(message, Message::Syscall(_)));
-        if let Some(number) = number {
-            self.sandbox.twins.insert(number, Twin::Follows);
-        }
+    /// `number`: of a call that comes with strings; `ended`: the message tells of its end; `may_exec`: it may be of the
+    /// same call as a `sentry/execve` before it.
+    fn settle(&mut self, number: Option<u64>, ended: bool, may_exec: bool) {
+        let thread = self.context.thread_id;
         let Some(state) = self.sandbox.threads.get_mut(&thread) else { return };
+        let loaded = state.loaded.is_some();
         if let Some(held) = state.held {
-            if number == Some(held.number) && calls::exit(message).is_some() {
+            if ended && number == Some(held.number) {
                 state.held = None;
             } else {
                 self.sandbox.twins.entry(held.number).or_insert(Twin::Alone);
                 self.give_held(thread);
             }
         }
-        let waits = self.sandbox.threads.get(&thread).is_some_and(|t| t.loaded.is_some());
-        if waits && !process::may_end_exec(message, self.sandbox.arch()) {
+        if loaded && !may_exec {
             self.exec_alone(thread);
         }
     }

@@ -674,32 +674,37 @@ impl Turn<'_> {
 
     /// After an event: what the message says of its thread.
     pub(super) fn follow(&mut self, message: &Message) {
-        let ContextData { thread_id, credentials, process_name, cwd, .. } = self.context;
-        let Some(state) = self.sandbox.threads.get_mut(thread_id) else { return };
-        if let Some(c) = credentials {
-            let (before, now) = ((state.uid, state.gid), (c.effective_uid, c.effective_gid));
-            (state.uid, state.gid) = now;
-            if before != now && !matches!(message, Message::Setid(_) | Message::Setresid(_)) {
-                self.set_ids(*thread_id, c);
-            }
-        }
-        let Some(state) = self.sandbox.threads.get_mut(thread_id) else { return };
+        let ids_told = matches!(message, Message::Setid(_) | Message::Setresid(_));
         // At the end of an exec the name is still the old one.
-        if !process_name.is_empty()
-            && !matches!(message, Message::Execve(_) | Message::Syscall(_) | Message::ExecveInfo(_))
-        {
+        let named = !matches!(message, Message::Execve(_) | Message::Syscall(_) | Message::ExecveInfo(_));
+        self.follow_context(ids_told, named);
+        let ContextData { thread_id, cwd, .. } = self.context;
+        if !cwd.is_empty() && matches!(message, Message::Chdir(_)) && calls::exit(message).is_some() {
+            if let Some(leader) = self.sandbox.leader_mut(*thread_id) {
+                leader.cwd = kept(cwd).into();
+            }
+            self.params.clear().i64(0).text(cwd);
+            self.out.add_state(self.ts, self.sandbox.tid(*thread_id), id::SYSCALL_CHDIR_X, self.params);
+        }
+    }
+
+    /// What comes with every message. `ids_told`: its event tells of user and group; `named`: the name is the
+    /// thread's own of now.
+    pub(super) fn follow_context(&mut self, ids_told: bool, named: bool) {
+        let ContextData { thread_id, credentials, process_name, .. } = self.context;
+        let Some(state) = self.sandbox.threads.get_mut(thread_id) else { return };
+        if named && !process_name.is_empty() {
             let name = process_name.get(..MAX_COMM).unwrap_or(process_name);
             if *state.comm != *name {
                 state.comm = name.into();
             }
         }
-        if !cwd.is_empty() && calls::exit(message).is_some() && matches!(message, Message::Chdir(_)) {
-            let thread = *thread_id;
-            if let Some(leader) = self.sandbox.leader_mut(thread) {
-                leader.cwd = kept(cwd).into();
+        if let Some(c) = credentials {
+            let (before, now) = ((state.uid, state.gid), (c.effective_uid, c.effective_gid));
+            (state.uid, state.gid) = now;
+            if before != now && !ids_told {
+                self.set_ids(*thread_id, c);
             }
-            self.params.clear().i64(0).text(cwd);
-            self.out.add_state(self.ts, self.sandbox.tid(thread), id::SYSCALL_CHDIR_X, self.params);
         }
     }
 

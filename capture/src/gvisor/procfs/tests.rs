@@ -28,8 +28,8 @@ fn played(processes: &[Process], serial: u32, containers: &BTreeMap<i64, String>
     while let Some(item) = capture.next().unwrap() {
         let Item::Block(_, content) = item else { panic!("damage: {item:?}") };
         match &content {
-            Content::Threads(list) => threads += list.clone().map(|entry| entry.unwrap()).count(),
-            Content::Fds(list) => fds += list.clone().map(|entry| entry.unwrap()).count(),
+            Content::Threads(list) => threads += list.clone().collect::<Result<Vec<_>, _>>().unwrap().len(),
+            Content::Fds(list) => fds += list.clone().collect::<Result<Vec<_>, _>>().unwrap().len(),
             _ => {}
         }
         player.play(&content);
@@ -232,4 +232,82 @@ fn executables_below_other_roots() {
     for (root, exe, wanted) in rows {
         assert_eq!(below(root, exe), wanted);
     }
+}
+
+/// Recorded dumps; `None`, said aloud, where they are not.
+fn recorded(name: &str) -> Option<Vec<u8>> {
+    let shared = std::env::var_os("SCAPKIT_SHARED").map_or_else(
+        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
+        std::path::PathBuf::from,
+    );
+    let found = std::fs::read(shared.join("gvisor").join(name)).ok();
+    if found.is_none() {
+        let skipped = format_args!("SKIPPED: {name} is absent (set SCAPKIT_SHARED)\n");
+        std::io::Write::write_fmt(&mut std::io::stderr(), skipped).unwrap();
+    }
+    found
+}
+
+#[test]
+fn a_recorded_sandbox() {
+    let Some(dump) = recorded("procfs-single.txt") else { return };
+    let (processes, notes) = parse(&dump);
+    assert_eq!((notes.bad, processes.iter().map(|p| p.pid).collect::<Vec<_>>()), (0, vec![1, 35]));
+    let id = "b90f6a66f503";
+    let player = played(&processes, 5, &containers(&[(1, id)]));
+    let tid = |pid: i64| (5 << 32) | pid;
+    let thread = |pid| player.engine().thread(tid(pid)).unwrap();
+    let sleep = thread(35);
+    assert_eq!((sleep.pid, sleep.ptid, sleep.vtid, sleep.vpid), (tid(35), tid(1), 35, 35));
+    assert_eq!((sleep.sid, sleep.pgid, sleep.vpgid), (tid(1), tid(1), 1));
+    assert_eq!((&sleep.comm[..], &sleep.exe[..], &sleep.args[..]), (&b"sleep"[..], &b"sleep"[..], &b"0.1"[..]));
+    assert_eq!(
+        (&sleep.exepath[..], &sleep.cwd[..], &sleep.root[..]),
+        (&b"/bin/busybox"[..], &b"/work/"[..], &b"/"[..])
+    );
+    assert_eq!((sleep.fdlimit, sleep.vmsize_kb, sleep.vmrss_kb), (20_000, 10_308, 2_648));
+    assert!(sleep.env.starts_with(b"SHLVL=1\0HOME=/root\0"));
+    assert_eq!(&sleep.cgroups[..], format!("gvisor_container_id=/{id}").as_bytes());
+    assert_eq!(sleep.pidns_init_start_ts, 1_795_474_476_996_913_045);
+    assert_eq!((thread(1).ptid, &thread(1).exe[..]), (0, &b"/bin/sh"[..]));
+    assert_eq!(&player.engine().fd(tid(1), 6).unwrap().name[..], b"/tmp/held");
+}
+
+#[test]
+fn a_recorded_pod() {
+    let Some(dump) = recorded("procfs-pod.txt") else { return };
+    let (processes, notes) = parse(&dump);
+    assert_eq!((notes.bad, processes.iter().map(|p| p.pid).collect::<Vec<_>>()), (0, vec![1, 2, 6, 12]));
+    let player = played(&processes, 1, &containers(&[(1, "sandbox"), (2, "second"), (6, "my-short-name")]));
+    let thread = |pid: i64| player.engine().thread((1 << 32) | pid).unwrap();
+    for (pid, id) in [(1, "sandbox"), (2, "second"), (12, "second"), (6, "my-short-name")] {
+        assert_eq!(&thread(pid).cgroups[..], format!("gvisor_container_id=/{id}").as_bytes(), "{pid}");
+    }
+    assert_eq!((thread(2).uid, thread(2).gid, thread(6).uid), (1000, 1000, 0));
+    use scapkit_replay::engine::FdKind as K;
+    let fds: Vec<K> = player.engine().fds((1 << 32) | 6).map(|(_, fd)| fd.kind).collect();
+    let wanted = [
+        K::FileV2,
+        K::FileV2,
+        K::FileV2,
+        K::Fifo,
+        K::Fifo,
+        K::Fifo,
+        K::Fifo,
+        K::Event,
+        K::Event,
+        K::Event,
+        K::SignalFd,
+        K::SignalFd,
+        K::Inotify,
+        K::TimerFd,
+        K::Inotify,
+        K::EventPoll,
+        K::FileV2,
+    ];
+    assert_eq!(fds, wanted);
+    // Both ends of a pipe have its inode; what is deleted says so.
+    let fd = |n| player.engine().fd((1 << 32) | 6, n).unwrap();
+    assert_eq!((fd(3).ino, fd(4).ino, fd(5).ino), (1, 1, 2));
+    assert_eq!(&fd(16).name[..], b"/memfd:mfd (deleted)");
 }

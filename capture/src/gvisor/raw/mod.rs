@@ -20,8 +20,10 @@ use scapkit_format::schema::{self, NativeSyscall, id};
 /// The processor of a sandbox, which decides the numbers of system calls.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Arch {
+    /// Of Intel and AMD, 64 bits.
     #[default]
     X86_64,
+    /// Of Arm, 64 bits.
     Aarch64,
 }
 

@@ -67,6 +67,7 @@ const SET_IDS: &[Source] = &[Res, Arg(0), Arg(1), Arg(2)];
 const GET_IDS: &[Source] = &[Res, At(0, 0), At(1, 0), At(2, 0)];
 const READ: &[Source] = &[Res, Empty, Int(0), Arg(2)];
 const READ_AT: &[Source] = &[Res, Empty, Int(0), Arg(2), Arg(3)];
+/// Drivers take the process from the whole register, so that it loses its sign.
 const OTHER_MEMORY: &[Source] = &[Res, Int(0), Empty];
 
 /// How many bytes the vector of a `writev` has.
@@ -212,8 +213,8 @@ pub(super) const ROWS: &[Row] = &[
             Number(quota_format_got),
             Flags16(f::quota_command, 0),
             Flags8(f::quota_type, 0),
-            Number(quota_id),
-            Number(quota_format_set),
+            Number(|c| Some(quota_id(c).into())),
+            Number(|c| Some(quota_format_set(c).into())),
         ],
     ),
     (id::SYSCALL_SETRESUID_X, SET_IDS),
@@ -238,7 +239,7 @@ pub(super) const ROWS: &[Row] = &[
         id::SYSCALL_SEMOP_X,
         &[Res, Arg(2), SEMAPHORE, SEMAPHORE, SEMAPHORE, SECOND_SEMAPHORE, SECOND_SEMAPHORE, SECOND_SEMAPHORE, Arg(0)],
     ),
-    (id::SYSCALL_SEMCTL_X, &[Res, Arg(0), Arg(1), Flags16(f::semctl_command, 2), Number(semaphore_value)]),
+    (id::SYSCALL_SEMCTL_X, &[Res, Arg(0), Arg(1), Flags16(f::semctl_command, 2), Number(|c| Some(semaphore_value(c)))]),
     (id::SYSCALL_PPOLL_X, &[Res, Other(polled), At(2, 0), At(3, 0)]),
     (id::SYSCALL_MOUNT_X, &[Res, Empty, Empty, Empty, Flags32(f::mount_flags, 3)]),
     (id::SYSCALL_SEMGET_X, &[Res, Arg(0), Arg(1), Flags32(f::semget_flags, 2)]),
@@ -357,8 +358,9 @@ fn polled(c: &Call<'_>, params: &mut Params) {
 
 const SOCKET_OPTION: Source = Number(|c| Some(f::socket_option(c.low(1), c.low(2)).into()));
 
+/// Of the length, 16 bits count.
 fn option_set(c: &Call<'_>, params: &mut Params) {
-    option_value(c, c.low(4) & 0xffff == 0, params);
+    option_value(c, c.low(4).trailing_zeros() >= 16, params);
 }
 
 fn option_got(c: &Call<'_>, params: &mut Params) {
@@ -425,8 +427,8 @@ fn semaphore_operation(c: &Call<'_>, nth: u32) -> Option<i64> {
 }
 
 /// Only `SETVAL` is given a number; other commands are given a pointer or nothing.
-fn semaphore_value(c: &Call<'_>) -> Option<i64> {
-    Some(if c.low(2) & 0xffff == 16 { c.int(3) } else { 0 })
+fn semaphore_value(c: &Call<'_>) -> i64 {
+    if c.low(2) & 0xffff == 16 { c.int(3) } else { 0 }
 }
 
 const Q_QUOTAON: u32 = 0x80_0002;
@@ -447,13 +449,13 @@ fn quota_format_got(c: &Call<'_>) -> Option<i64> {
 }
 
 /// Operations that name a user or group.
-fn quota_id(c: &Call<'_>) -> Option<i64> {
+fn quota_id(c: &Call<'_>) -> u32 {
     let named = matches!(quota_operation(c), 0x80_0007 | 0x80_0008 | 0x5803 | 0x5804);
-    Some(if named { c.low(2).into() } else { 0 })
+    if named { c.low(2) } else { 0 }
 }
 
-fn quota_format_set(c: &Call<'_>) -> Option<i64> {
-    Some(f::quota_format(if quota_operation(c) == Q_QUOTAON { c.low(2) } else { 0 }).into())
+fn quota_format_set(c: &Call<'_>) -> u8 {
+    f::quota_format(if quota_operation(c) == Q_QUOTAON { c.low(2) } else { 0 })
 }
 
 /// How many arguments an operation of keyctl has (driver-events section 2.6.8).

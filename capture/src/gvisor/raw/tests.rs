@@ -1,3 +1,4 @@
+use super::super::flags::tests::{MAPS, drivers};
 use super::*;
 use scapkit_format::schema::{SYSCALLS_AARCH64, SYSCALLS_X86_64};
 use scapkit_format::value::{Value, decode_param};
@@ -454,6 +455,76 @@ fn making_processes() {
     twins((59, 221), &[0x1000, 0x2000, 0x3000], 0, id::SYSCALL_EXECVE_19_X, |p| exec(p, 0, b"", 31));
     twins((59, 221), &[0x1000, 0, 0], -2, id::SYSCALL_EXECVE_19_X, |p| exec(p, -2, b"\0", 31));
     twins((322, 281), &[3, 0x1000, 0, 0], -2, id::SYSCALL_EXECVEAT_X, |p| exec(p, -2, b"\0", 30));
+}
+
+/// The value of a parameter by the code that the description of drivers has for it: no bytes for what is in memory,
+/// `None` for codes that are not about one register.
+fn by_code(code: &str, arch: Arch, args: &[u64; 6], res: i64) -> Option<Vec<u8>> {
+    let number = |text: &str| text.parse::<usize>().ok().filter(|n| *n < 6);
+    let int = |n: usize| i64::from(low(args[n]).cast_signed());
+    let bytes = |value: i64| Some(value.to_le_bytes().to_vec());
+    match code {
+        "R" | "Ru" => return bytes(res),
+        "Rw" => return bytes(low(res.cast_unsigned()).cast_signed().into()),
+        "=0" => return bytes(0),
+        "-" => return Some(Vec::new()),
+        _ => {}
+    }
+    if let Some(n) = code.strip_prefix("OPENFLAGS(").and_then(|c| number(c.strip_suffix(')')?)) {
+        return bytes(super::super::flags::open_flags(arch, low(args[n])).into());
+    }
+    if let Some((map, arg)) = code.strip_prefix("M:").and_then(|c| c.strip_suffix(')')?.split_once('(')) {
+        let n = number(arg.trim_start_matches('n'))?;
+        // Of one map only the part after the operation is in the table of maps.
+        let (_, map) = MAPS.iter().find(|(name, _)| *name == map && map != "quota_cmd")?;
+        return bytes(map(arch, low(args[n])).into());
+    }
+    let code = code.strip_prefix('n').unwrap_or(code);
+    let with = |prefix: &str| code.strip_prefix(prefix).and_then(|n| number(n.split('/').next()?));
+    if let Some(n) = with("fd").or(with("at")).or(with("i")) {
+        return bytes(int(n));
+    }
+    if let Some(n) = with("x") {
+        return bytes(args[n].cast_signed());
+    }
+    with("p").or(with("s")).map(|_| Vec::new())
+}
+
+/// Each parameter that is one register, or in memory, against the description of drivers.
+#[test]
+fn rows_are_those_of_drivers() {
+    let Some(all) = drivers() else { return };
+    let mut seed = 1_u64;
+    let mut checked = BTreeSet::new();
+    for round in 0..40_u32 {
+        let args = std::array::from_fn(|_| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // Small numbers, bits and large ones.
+            let word = seed >> 20;
+            if round % 2 == 0 { word % 41 } else { word.rotate_left(round * 3) }
+        });
+        let res = [0, 5, -2, -22][round as usize % 4];
+        for arch in BOTH {
+            for native in native(arch).iter().filter(|n| n.exit > id::GENERIC_X) {
+                let event = all["events"].as_array().unwrap().iter().find(|e| e["id"] == native.exit).unwrap();
+                let (_, bytes) = made(arch, native.number.into(), &args, res);
+                let (info, _) = check(&bytes);
+                let found = Event::parse_v2(&bytes, 0, 0).unwrap();
+                for (n, (param, found)) in info.params.iter().zip(found.params()).enumerate() {
+                    let code = event["params"][n]["code"].as_str().unwrap();
+                    // A process of another memory has a sign here, see `OTHER_MEMORY`.
+                    if info.name.starts_with("process_vm") && param.name == "pid" {
+                        continue;
+                    }
+                    let Some(wanted) = by_code(code, arch, &args, res) else { continue };
+                    let wanted = &wanted[..param.kind.fixed_size().unwrap_or(8).min(wanted.len())];
+                    assert_eq!(found, wanted, "{arch:?} {info} {}: {code} of {args:x?}", param.name);
+                    checked.insert((info.id, n));
+                }
+            }
+        }
+    }
+    assert!(checked.len() > 400, "{}", checked.len());
 }
 
 /// gVisor's own names (gvisor spec section 2), by kind.

@@ -101,7 +101,7 @@ const PROCFS: u8 = 3;
 /// What both sides say today: version 1.
 const VERSION_1: [u8; 2] = [8, 1];
 /// Largest handshake: what `runsc` reads of the reply (gvisor spec section 1).
-pub(super) const MAX_HANDSHAKE: usize = 10240;
+pub(super) const MAX_HANDSHAKE: u32 = 10240;
 /// How gVisor's own files begin.
 const SIGNATURE: &[u8] = b"tracereplay file";
 
@@ -114,7 +114,7 @@ pub fn sniff(start: &[u8]) -> Option<StreamKind> {
     let (length, first) = (word & LENGTH, start.get(4));
     let begins = match word >> 28 {
         // Only the version may be expected of a handshake, and it is the first field.
-        HANDSHAKE => (1..=MAX_HANDSHAKE as u32).contains(&length) && first.is_none_or(|tag| *tag == 8),
+        HANDSHAKE => (1..=MAX_HANDSHAKE).contains(&length) && first.is_none_or(|tag| *tag == 8),
         // A file whose first connection is not number 0.
         CONTROL => length == 5 && first == Some(&SWITCH),
         _ => false,

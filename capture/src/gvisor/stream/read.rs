@@ -155,7 +155,7 @@ impl Reader {
         let (name, limit) = match flags {
             PACKET => ("a packet", self.limits.max_packet),
             CONTROL => ("a control record", self.limits.max_control),
-            HANDSHAKE | REPLY => ("a handshake", MAX_HANDSHAKE as u32),
+            HANDSHAKE | REPLY => ("a handshake", MAX_HANDSHAKE),
             _ => {
                 self.end(at, format!("no record: wanted bits 31..28 of {PACKET:04b}, {CONTROL:04b}, {HANDSHAKE:04b} or {REPLY:04b}, found {flags:04b}"));
                 return Ok(None);
@@ -189,7 +189,7 @@ impl Reader {
     fn handshake(&mut self, at: u64, packet: &[u8]) -> Option<Sent> {
         match scapkit_proto::handshake(packet) {
             Ok(0) => {
-                self.note(at, format!("handshake of connection {}: wanted version 1 or later, found 0", self.current))
+                self.note(at, format!("handshake of connection {}: wanted version 1 or later, found 0", self.current));
             }
             Ok(_) => {}
             Err(e) => self.note(at, format!("handshake of connection {}: {e}", self.current)),

@@ -33,7 +33,9 @@ impl Read for Slow {
 fn write(sents: &[Sent]) -> Vec<u8> {
     let memory = Memory::default();
     let mut writer = Writer::new(memory.clone());
-    sents.iter().for_each(|sent| writer.sent(sent).unwrap());
+    for sent in sents {
+        writer.sent(sent).unwrap();
+    }
     writer.flush().unwrap();
     let bytes = memory.0.lock().unwrap().clone();
     assert_eq!(writer.written(), bytes.len() as u64);
@@ -273,7 +275,7 @@ fn what_gvisor_saves() {
         (saved(br#"{"version":2}"#, &[]), "found version 2"),
         (saved(b"{}", &[]), r#"found "{}""#),
         (saved(b"nonsense", &[]), r#"found "nonsense""#),
-        (saved(&[b'x'; 70000], &[]), "found 70000 bytes"),
+        (saved(&vec![b'x'; 70000], &[]), "found 70000 bytes"),
         (whole[..20].to_vec(), "found the end of the file"),
         (whole[..30].to_vec(), "found the end of the file"),
     ];
@@ -296,6 +298,40 @@ fn files_are_private() {
     assert_eq!(std::fs::metadata(&path).unwrap().len(), 12);
     assert!(Writer::create(&dir.path().join("no/such")).is_err());
     assert!(Writer::new(std::io::sink()).sent(&sent(0, packet(b""))).is_err());
+}
+
+/// Fails at every second call after some, and for a reason that goes away at every third.
+struct Failing(Slow, u32);
+
+impl Read for Failing {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        self.1 += 1;
+        match self.1 {
+            n if n.is_multiple_of(3) => Err(std::io::ErrorKind::Interrupted.into()),
+            n if n > 12 && n.is_multiple_of(2) => Err(std::io::Error::other("the disk is gone")),
+            _ => self.0.read(to),
+        }
+    }
+}
+
+#[test]
+fn reading_goes_on_after_an_error() {
+    let sents = [sent(0, What::Opened), sent(0, packet(b"12345678")), sent(0, packet(b"9")), sent(0, What::Closed)];
+    let slow = Slow(std::io::Cursor::new(write(&sents)), 2);
+    let mut reader = Reader::new(Failing(slow, 0), StreamLimits::default()).unwrap();
+    let (mut again, mut errors) = (Vec::new(), 0);
+    loop {
+        match reader.next() {
+            Ok(Some(sent)) => again.push(sent),
+            Ok(None) => break,
+            Err(e) => {
+                assert!(e.to_string().contains("read packets after byte") && e.to_string().contains("disk"), "{e}");
+                errors += 1;
+            }
+        }
+    }
+    assert_eq!(again, sents);
+    assert!(errors > 2 && reader.notes().is_empty());
 }
 
 /// Streams of real sandboxes: read and written again they are the same bytes.

@@ -17,6 +17,8 @@ pub struct Traits {
     exits: u64,
     highest_type: u16,
     merged_exits: bool,
+    /// Events of threads whose ids are above 32 bits.
+    sandboxes: bool,
 }
 
 impl Traits {
@@ -33,6 +35,7 @@ impl Traits {
             Content::Event(event) => {
                 self.v1_events |= matches!(block.block_type.class(), BlockClass::Event { v2: false, .. });
                 let Some(info) = event.info() else { return };
+                self.sandboxes |= event.tid >= 1 << 32;
                 self.highest_type = self.highest_type.max(event.event_type);
                 if !info.category.is_syscall() {
                     return;
@@ -51,6 +54,10 @@ impl Traits {
 
     /// The guess, in words.
     pub fn guess(&self) -> String {
+        if self.sandboxes {
+            // Upstream's own recorder did so too, with other ids.
+            return "a recorder of gVisor's sandboxes".to_owned();
+        }
         let program = match (self.thread_list, self.new_tail) {
             (0, _) => "no process list",
             (1..=3, _) => "sysdig of 2014",

@@ -1,0 +1,60 @@
+//! Opens sandboxes of gVisor as what gives events.
+
+use super::source::Opened;
+use crate::cli::{Engine, Sandboxes};
+use crate::note;
+use anyhow::{Context, Result, bail};
+use scapkit_capture::gvisor::config::{self, PointSet};
+use scapkit_capture::gvisor::runsc::{Done, Runsc};
+use scapkit_capture::gvisor::sink::{Sink, SinkOptions};
+use scapkit_capture::gvisor::source::Gvisor;
+use scapkit_capture::gvisor::stream::Writer;
+use std::time::Duration;
+
+/// How long runsc may take for one thing.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Listens for sandboxes, and takes in those that run already if that is wanted.
+pub fn open(engine: &Engine) -> Result<Opened> {
+    let options = &engine.sandboxes;
+    if engine.kernel.pid.is_some() || !engine.kernel.comm.is_empty() || !engine.kernel.cgroup.is_empty() {
+        bail!("engine gvisor: a sandbox cannot leave out processes: no --pid, --comm and --cgroup");
+    }
+    let dump = options.procfs.as_ref().map(|path| std::fs::read(path).with_context(|| path.display().to_string()));
+    let raw = options.raw.as_deref().map(Writer::create).transpose()?;
+    let mut sink = SinkOptions::new(&options.socket);
+    sink.uids.extend(&options.uid);
+    let mut source = Gvisor::new(Sink::listen(sink)?, raw, dump.transpose()?);
+    if !options.attach.is_empty() {
+        attach(&mut source, options)?;
+    }
+    let lists = source.lists()?;
+    Ok(Opened { source: Box::new(source), lists, buffered: Vec::new() })
+}
+
+/// Takes in sandboxes that run.
+fn attach(source: &mut Gvisor, options: &Sandboxes) -> Result<()> {
+    let runsc = Runsc { program: options.runsc.clone(), root: options.root.clone(), timeout: PATIENCE };
+    let metadata = runsc.metadata()?;
+    let points = config::points(&metadata, PointSet::Recommended, metadata.arch());
+    // Without a monitor the session is of no use, and this is the monitor.
+    let to =
+        config::Sink { socket: std::path::absolute(&options.socket)?, fail_closed: true, ..config::Sink::default() };
+    let session = config::session(&points, &to)?;
+    let all = options.attach.iter().any(|id| id == "all");
+    let ids = if all {
+        let running = runsc.list()?.into_iter().filter(|c| c.status == "running");
+        running.map(|c| c.id).collect()
+    } else {
+        options.attach.clone()
+    };
+    for id in ids {
+        match source.attach(&runsc, &id, &session).with_context(|| format!("--attach {id}"))? {
+            Done::Yes | Done::Nothing => {}
+            // It is recorded with the sandbox that it is in.
+            Done::NotASandbox if all => {}
+            Done::NotASandbox => note(&format!("--attach {id}: it is in the sandbox of another container")),
+        }
+    }
+    Ok(())
+}
