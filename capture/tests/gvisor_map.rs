@@ -469,6 +469,13 @@ fn working_directories() {
     assert_eq!(feed.engine().cwd(tid(1, 1)).unwrap(), b"/srv/");
     feed.send(call!(Chdir, c("/srv"), sysno: 80, exit: failed(2), pathname: text("/nope")));
     assert_eq!(feed.engine().cwd(tid(1, 1)).unwrap(), b"/srv/");
+    // Who asks is where it was: the path is told if it is known.
+    let getcwd = |res| call!(Syscall, ctx(1), sysno: 79, exit: ok(res), arg2: 256);
+    let event = feed.one(getcwd(5));
+    assert_eq!((event.name(), event.text("path")), ("getcwd", "/srv".into()));
+    assert_eq!(feed.one(getcwd(9)).num("nativeID"), 79);
+    assert_eq!(feed.one(call!(Syscall, ctx(1), sysno: 79, exit: failed(34))).res(), -34);
+    assert_eq!(feed.engine().cwd(tid(1, 1)).unwrap(), b"/srv/");
     // A child begins where its parent is.
     feed.fork(1, 2);
     assert_eq!(feed.engine().cwd(tid(1, 2)).unwrap(), b"/srv/");

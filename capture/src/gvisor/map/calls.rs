@@ -404,9 +404,25 @@ impl Turn<'_> {
         if held.res >= 0 && (number == numbers.execve || number == numbers.execveat) {
             return self.exec_raw(thread);
         }
-        if let Some(event) = raw::call(arch, number, &held.args, held.res, self.params) {
+        if let Some(mut event) = raw::call(arch, number, &held.args, held.res, self.params) {
+            if event == id::SYSCALL_GETCWD_X && held.res > 0 {
+                event = self.directory(thread, held);
+            }
             self.out.add(self.ts, self.sandbox.tid(thread), event, self.params);
         }
+    }
+
+    /// The end of getcwd. Its path is in memory: it is the one that is known, if that is as long. Without one, only the
+    /// call is told, since readers take the path for where the process is.
+    fn directory(&mut self, thread: i32, held: &Held) -> u16 {
+        let known = self.sandbox.leader(thread).map_or(&[][..], |leader| &leader.cwd);
+        if !known.is_empty() && i64::try_from(known.len() + 1) == Ok(held.res) {
+            self.params.clear().i64(held.res).text(known);
+            return id::SYSCALL_GETCWD_X;
+        }
+        let code = self.sandbox.arch().native(held.number).map_or(0, |native| native.code);
+        self.params.clear().u16(code).u16(u16::try_from(held.number).unwrap_or_default());
+        id::GENERIC_X
     }
 }
 
