@@ -1,7 +1,7 @@
 //! The engine that read these messages before had bugs and gaps (gvisor spec section 9): one test, or more, for each,
 //! of what is right. Number 20, of the program that `runsc` is run by, is tested there.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::needless_update)]
 
 mod gvisor;
 

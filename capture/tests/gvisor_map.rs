@@ -1,7 +1,16 @@
 //! Messages of sandboxes to events: threads, programs, calls that come twice, losses, connections, ids, and whatever a
 //! sandbox may think of.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::needless_update
+)]
 
 mod gvisor;
 

@@ -8,6 +8,8 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::needless_update,
+    clippy::unnecessary_wraps,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss
@@ -87,13 +89,11 @@ pub fn texts(list: &[&str]) -> Vec<Bytes> {
 }
 
 /// The call succeeded.
-#[allow(clippy::unnecessary_wraps)] // as the field wants it
 pub fn ok(result: i64) -> Option<Exit> {
     Some(Exit { result, errorno: 0 })
 }
 
 /// The call failed.
-#[allow(clippy::unnecessary_wraps)]
 pub fn failed(errorno: i64) -> Option<Exit> {
     Some(Exit { result: 0, errorno })
 }
