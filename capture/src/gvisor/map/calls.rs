@@ -271,6 +271,8 @@ impl Turn<'_> {
             }
             Message::Signalfd(m) => {
                 let (fd, mask) = (i64::from(m.fd), low32(m.sigset));
+                // Of one that is changed, Linux returns the number, gVisor 0: that would be another file.
+                let res = if done && m.fd >= 0 { fd } else { res };
                 let params = self.params.clear().i64(res);
                 if event_of(arch, number) == id::SYSCALL_SIGNALFD4_X {
                     params.u16(flags::descriptor_flags(m.flags.cast_unsigned())).i64(fd).u32(mask);

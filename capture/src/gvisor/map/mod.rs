@@ -38,8 +38,12 @@ use std::collections::BTreeMap;
 const MAX_SERIAL: u32 = (1 << 20) - 1;
 /// How long the end of a raw call is held for the message with strings, ns of the stream.
 const HOLD: u64 = 100_000_000;
+/// Most raw calls that are held, and were held a short time ago, in a sandbox.
+const MAX_HOLDING: usize = 1 << 14;
 /// Containers whose sandbox is remembered beyond its connection.
 const MAX_KNOWN: usize = 1 << 16;
+/// Longest id of a container that is remembered: they are names of files.
+const MAX_ID: usize = 255;
 /// Calls of which it is known whether they come with strings: processors have fewer.
 const MAX_TWINS: usize = 1024;
 /// Kinds of messages that are counted one by one.
@@ -286,6 +290,9 @@ impl Mapper {
     }
 
     fn remember(&mut self, container: &[u8], serial: u32) {
+        if container.len() > MAX_ID {
+            return;
+        }
         if self.known.len() >= MAX_KNOWN {
             let sandboxes = &self.sandboxes;
             self.known.retain(|_, serial| sandboxes.contains_key(serial));
@@ -399,7 +406,9 @@ impl Turn<'_> {
     fn release_old(&mut self) {
         while let Some((ts, thread)) = self.sandbox.holding.front().copied() {
             let held = self.sandbox.threads.get(&thread).and_then(|t| t.held).filter(|held| held.ts == ts);
-            if held.is_some() && ts.saturating_add(HOLD) > self.ts {
+            // Times are the sandbox's: one of the far future would wait for ever.
+            let waits = ts.abs_diff(self.ts) < HOLD && self.sandbox.holding.len() <= MAX_HOLDING;
+            if held.is_some() && waits {
                 break;
             }
             self.sandbox.holding.pop_front();
@@ -417,6 +426,9 @@ impl Turn<'_> {
         let Some(state) = self.sandbox.threads.get_mut(&thread) else { return };
         let loaded = state.loaded.is_some();
         if let Some(held) = state.held {
+            if self.sandbox.holding.back() == Some(&(held.ts, thread)) {
+                self.sandbox.holding.pop_back();
+            }
             if ended && number == Some(held.number) {
                 state.held = None;
             } else {

@@ -180,8 +180,7 @@ impl Turn<'_> {
     fn place(&mut self, thread: i32) {
         let container = self.container(&self.context.container_id);
         let Some(group) = self.sandbox.threads.get(&thread).map(|t| t.group) else { return };
-        let members: Vec<i32> =
-            self.sandbox.threads.iter().filter(|(_, t)| t.group == group).map(|(id, _)| *id).collect();
+        let members: Vec<i32> = self.sandbox.members(group).collect();
         for member in members {
             if let Some(state) = self.sandbox.threads.get_mut(&member) {
                 state.container = Arc::clone(&container);
@@ -553,8 +552,7 @@ impl Turn<'_> {
         state.cwd = program.cwd.into();
         state.image = Arc::new(image);
         if thread != 0 {
-            let others: Vec<i32> =
-                self.sandbox.threads.iter().filter(|(_, t)| t.group == group).map(|(id, _)| *id).collect();
+            let others: Vec<i32> = self.sandbox.members(group).collect();
             state.replaced = thread != group && others.contains(&group);
             for other in others {
                 self.sandbox.forget(other, self.room);
@@ -659,9 +657,10 @@ impl Turn<'_> {
     }
 
     fn exit_all(&mut self, of: Option<i32>, status: i32) {
-        let wanted = |t: &Thread| of.is_none_or(|group| t.group == group);
-        let mut threads: Vec<(bool, i32)> =
-            self.sandbox.threads.iter().filter(|(_, t)| wanted(t)).map(|(id, t)| (*id == t.group, *id)).collect();
+        let mut threads: Vec<(bool, i32)> = match of {
+            Some(group) => self.sandbox.members(group).map(|id| (id == group, id)).collect(),
+            None => self.sandbox.threads.iter().map(|(id, t)| (*id == t.group, *id)).collect(),
+        };
         // The leader of a process ends last.
         threads.sort_unstable();
         for (_, thread) in threads {

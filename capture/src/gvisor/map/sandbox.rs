@@ -5,7 +5,7 @@
 
 use super::address::Address;
 use crate::gvisor::raw::Arch;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Most bytes of state kept for all sandboxes.
@@ -150,8 +150,8 @@ pub(super) struct Sandbox {
     pub last: u64,
     pub arch: Option<Arch>,
     pub threads: BTreeMap<i32, Thread>,
-    /// Threads of each process.
-    members: BTreeMap<i32, u32>,
+    /// Process and id of every thread.
+    members: BTreeSet<(i32, i32)>,
     pub containers: BTreeMap<Box<[u8]>, Arc<Container>>,
     /// Addresses that sockets were bound to, by process and fd.
     addresses: BTreeMap<(i32, i32), Address>,
@@ -168,7 +168,7 @@ impl Sandbox {
             last: 0,
             arch: None,
             threads: BTreeMap::new(),
-            members: BTreeMap::new(),
+            members: BTreeSet::new(),
             containers: BTreeMap::new(),
             addresses: BTreeMap::new(),
             twins: BTreeMap::new(),
@@ -197,7 +197,7 @@ impl Sandbox {
         thread.cost = thread.wanted();
         let kept = room.take(thread.cost);
         if kept {
-            *self.members.entry(thread.group).or_default() += 1;
+            self.members.insert((thread.group, id));
             self.threads.insert(id, thread);
         }
         kept
@@ -221,12 +221,7 @@ impl Sandbox {
     pub fn forget(&mut self, id: i32, room: &mut Room) -> Option<Thread> {
         let thread = self.threads.remove(&id)?;
         room.give(thread.cost);
-        if let Some(n) = self.members.get_mut(&thread.group) {
-            *n -= 1;
-            if *n == 0 {
-                self.members.remove(&thread.group);
-            }
-        }
+        self.members.remove(&(thread.group, id));
         Some(thread)
     }
 
@@ -278,10 +273,11 @@ impl Sandbox {
 
     /// A container by its id; added when it is new and there is room.
     pub fn container(&mut self, id: &[u8], room: &mut Room) -> (Arc<Container>, bool) {
+        let id = id.get(..MAX_TEXT).unwrap_or(id);
         if let Some(known) = self.containers.get(id) {
             return (Arc::clone(known), false);
         }
-        let id: Box<[u8]> = id.get(..MAX_TEXT).unwrap_or(id).into();
+        let id: Box<[u8]> = id.into();
         let container = Arc::new(Container { id: id.clone(), ..Container::default() });
         let kept = room.take(BASE + id.len());
         if kept {
@@ -317,8 +313,13 @@ impl Sandbox {
         }
     }
 
+    /// Threads of a process, in ascending order.
+    pub fn members(&self, group: i32) -> impl Iterator<Item = i32> {
+        self.members.range((group, i32::MIN)..=(group, i32::MAX)).map(|(_, id)| *id)
+    }
+
     /// Whether a process has a thread.
     pub fn has_process(&self, group: i32) -> bool {
-        self.members.contains_key(&group)
+        self.members(group).next().is_some()
     }
 }
