@@ -654,8 +654,8 @@ fn recorded_packets_sent_again() {
     for (file, id) in pair.iter().zip(["sandbox-1", "sandbox-2"]) {
         let alone = folder.path().join("alone.scap");
         convert(file, &alone, &["--compress", "none"]);
-        let format = "%evt.rawtime %evt.type %thread.vtid %proc.name %evt.rawres";
-        let filter = format!("container.id={id}");
+        let format = "%evt.rawtime %evt.type %thread.vtid %proc.name %evt.failed";
+        let filter = format!("{ENDS} and container.id={id}");
         let told = recording.lines(format, &filter);
         assert!(told.len() > 50, "{}", told.len());
         assert_eq!(told, lines(&alone, format, &filter));
