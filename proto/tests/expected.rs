@@ -90,7 +90,7 @@ impl Schema {
             for line in std::fs::read_to_string(path).unwrap().lines() {
                 let words: Vec<&str> = line.trim_end_matches(';').split_whitespace().collect();
                 match words[..] {
-                    ["message", name, "{"] => message = name.to_owned(),
+                    ["message", name, "{"] => name.clone_into(&mut message),
                     [ref repeated @ .., kind, name, "=", number] if line.starts_with("  ") => {
                         let kind = kind.rsplit('.').next().unwrap().to_owned();
                         let field = Field { name: name.to_owned(), kind, repeated: !repeated.is_empty() };

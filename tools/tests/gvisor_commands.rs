@@ -12,7 +12,7 @@ use scapkit_capture::gvisor::{procfs, runsc::Runsc};
 use scapkit_proto::{Header, Message};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
+use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -95,7 +95,9 @@ fn messages(connection: &Connection) -> Vec<Message> {
 /// How many messages of each kind there are.
 fn kinds(messages: &[Message]) -> BTreeMap<&'static str, usize> {
     let mut kinds = BTreeMap::new();
-    messages.iter().for_each(|m| *kinds.entry(Message::name_of(m.kind()).unwrap()).or_default() += 1);
+    for message in messages {
+        *kinds.entry(Message::name_of(message.kind()).unwrap()).or_default() += 1;
+    }
     kinds
 }
 
@@ -256,7 +258,7 @@ fn the_default_for_a_known_runsc() {
         match name.strip_prefix("syscall/sysno/").and_then(|rest| rest.strip_suffix("/exit")) {
             Some(number) => raw.push(number.parse::<u16>().unwrap()),
             None if name.starts_with("syscall/sysno/") => {}
-            None => text += &format!("{name}: {} | {}\n", fields("context_fields"), fields("optional_fields")),
+            None => writeln!(text, "{name}: {} | {}", fields("context_fields"), fields("optional_fields")).unwrap(),
         }
     }
     raw.sort_unstable();
@@ -280,12 +282,14 @@ fn help() {
     }
 }
 
-/// A program in place of runsc.
+/// A program in place of runsc. Another process writes it: a child of another test would keep it open, and what is
+/// open for writing cannot be run.
 fn stand_in(folder: &Path, script: &str) -> String {
-    let path = folder.join("runsc");
-    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
-    path.to_str().unwrap().to_owned()
+    let path = folder.join("runsc").to_str().unwrap().to_owned();
+    let script = format!("#!/bin/sh\n{script}\n");
+    let write = r#"printf %s "$1" > "$2" && chmod 700 "$2""#;
+    run(Command::new("sh").args(["-c", write, "sh", &script, &path])).expect(0);
+    path
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! README.md stays true: every command in its `console` and `sh` blocks is run, and what it shows as
-//! output is what comes out.
+//! README.md and the page about gVisor stay true: every command in their `console` and `sh` blocks is run, and what
+//! they show as output is what comes out.
 //!
 //! In a `console` block a line `$ COMMAND` is followed by its output; a line `...` stands for any
 //! number of lines. An `sh` block has commands only; each must succeed. Commands run in a scratch
@@ -63,8 +63,34 @@ fn can_record() -> bool {
 
 #[test]
 fn every_command_of_the_readme() {
+    let run = run_all("README.md");
+    assert!(run >= 10, "only {run} commands found in README.md");
+}
+
+#[test]
+fn every_command_of_the_page_about_gvisor() {
+    const PAGE: &str = "capture/GVISOR.md";
+    let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    let has = |program: &str| {
+        Command::new("sh").arg("-c").arg(format!("command -v {program}")).output().unwrap().status.success()
+    };
+    if !(is_root && has("runsc") && has("busybox")) {
+        assert!(std::env::var_os("SCAPKIT_CI").is_none(), "{PAGE}: this needs root, runsc and busybox");
+        std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("SKIPPED: {PAGE}: this needs root, runsc and busybox\n"),
+        )
+        .unwrap();
+        return;
+    }
+    let run = run_all(PAGE);
+    assert!(run >= 8, "only {run} commands found in {PAGE}");
+}
+
+/// Runs the commands of a page, and says how many there were.
+fn run_all(page: &str) -> u32 {
     let root = root();
-    let text = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let text = std::fs::read_to_string(root.join(page)).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(&root).unwrap() {
         let entry = entry.unwrap();
@@ -74,7 +100,7 @@ fn every_command_of_the_readme() {
     let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
     let mut run = 0;
     for example in examples(&text) {
-        let at = format!("README.md:{}: {}", example.line, example.command);
+        let at = format!("{page}:{}: {}", example.line, example.command);
         // This very test is part of that command.
         if example.command == "bash .ci/check" {
             continue;
@@ -126,5 +152,5 @@ fn every_command_of_the_readme() {
         }
         run += 1;
     }
-    assert!(run >= 10, "only {run} commands found in README.md");
+    run
 }

@@ -7,7 +7,7 @@
 //! (`cwd`), its name (`process_name`), its environment (`envv`), paths of fds (`fd_path`). With `cwd` on every point,
 //! a process in a directory of such a name is not seen at all. So
 //!
-//! * texts are asked for only where they are needed: at the beginning of a container, at clone and exec;
+//! * texts are asked for only where they are needed: at the beginning of a container, at the ends of clone and exec;
 //! * each call whose message holds a text is traced twice by [`PointSet::Recommended`]: as such, and raw, that is by
 //!   its number with six registers and numbers as context ([`RAW_TWIN`] has no text at all). When the first is lost,
 //!   the second still tells that the call was made, by whom and with what result.
@@ -15,8 +15,7 @@
 //! `container/start` has texts and no twin: they are those of the container's configuration, before its first
 //! instruction, and no workload's.
 
-pub use super::raw::Arch;
-
+use super::raw::Arch;
 use crate::{Error, Result};
 use scapkit_format::schema;
 use serde_json::{Value, json};
@@ -352,8 +351,7 @@ pub fn points(metadata: &Metadata, set: PointSet, arch: Arch) -> Vec<Point> {
         About::Call { name, exit: true } if MINIMAL.contains(&name) => Some(with(point, &[], &[BASE])),
         About::Call { .. } | About::Raw(_) => None,
         About::Other => match point.name.as_str() {
-            "container/start" => Some(with(point, &[], &[BASE, STARTS, CREDENTIALS])),
-            "sentry/clone" => Some(with(point, &[], &[BASE, STARTS, CREDENTIALS])),
+            "container/start" | "sentry/clone" => Some(with(point, &[], &[BASE, STARTS, CREDENTIALS])),
             "sentry/execve" => Some(with(point, &["binary_info"], &[BASE])),
             "sentry/exit_notify_parent" | "sentry/task_exit" => Some(with(point, &[], &[BASE])),
             _ => None,
@@ -384,7 +382,8 @@ pub fn points(metadata: &Metadata, set: PointSet, arch: Arch) -> Vec<Point> {
         About::Raw(n) => raw.contains(&n).then(|| with(point, &[], &[RAW_TWIN])),
         About::Other => Some(match point.name.as_str() {
             "container/start" => with(point, &["env"], &[BASE, STARTS, CREDENTIALS, TEXTS]),
-            "sentry/clone" => with(point, &[], &[BASE, STARTS, CREDENTIALS, TEXTS]),
+            // A child whose message is lost has no parent: name and directory are those of the parent anyway.
+            "sentry/clone" => with(point, &[], &[BASE, STARTS, CREDENTIALS]),
             "sentry/execve" => with(point, &["binary_info"], &[BASE, STARTS, CREDENTIALS]),
             _ => with(point, &[], &[BASE]),
         }),
@@ -437,7 +436,9 @@ pub fn warnings(points: &[Point], arch: Arch) -> Vec<String> {
     for point in points {
         let found = texts(point);
         if !found.is_empty() && !has_twin(point) {
-            found.iter().for_each(|text| hidden.entry(text).or_default().push(&point.name));
+            for text in found {
+                hidden.entry(text).or_default().push(&point.name);
+            }
         }
     }
     let sentence = |(text, points): (&str, Vec<&str>)| {
@@ -500,7 +501,7 @@ pub fn session(points: &[Point], sink: &Sink) -> Result<Value> {
 }
 
 /// The same for `runsc --pod-init-config`, which gives the session to every sandbox that starts.
-pub fn pod_init(session: Value) -> Value {
+pub fn pod_init(session: &Value) -> Value {
     json!({ "trace_session": session })
 }
 

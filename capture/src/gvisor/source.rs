@@ -241,8 +241,9 @@ impl Source for Gvisor {
     fn counters(&self) -> Result<Counters> {
         let (sink, counts) = (self.sink.counters(), self.mapper.counts());
         Ok(Counters {
-            seen: sink.packets.saturating_add(counts.lost),
-            drops_buffer: sink.dropped_here.saturating_add(counts.lost),
+            // What sandboxes told of; what was dropped here is among it as soon as its turn comes.
+            seen: counts.packets.saturating_add(counts.lost),
+            drops_buffer: counts.lost,
             drops_size: sink.oversized,
             drops_other: sink.malformed.saturating_add(counts.malformed),
             given: self.given,

@@ -66,7 +66,7 @@ const SETS: &str = "Sets of points:\n  \
 #[derive(Debug, Args)]
 pub struct SessionArgs {
     /// Which points
-    #[arg(long, value_enum, default_value_t = Points::Recommended)]
+    #[arg(long, alias = "point-set", value_enum, default_value_t = Points::Recommended)]
     pub points: Points,
     /// Socket on which scapkit listens
     #[arg(long, value_name = "PATH", default_value = SOCKET)]

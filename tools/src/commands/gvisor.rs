@@ -24,7 +24,7 @@ pub fn run(args: &Gvisor) -> Result<Outcome> {
 
 fn configure(args: &Config) -> Result<Outcome> {
     let session = session(&args.session, args.fail_closed)?;
-    let config = if args.alone { session } else { config::pod_init(session) };
+    let config = if args.alone { session } else { config::pod_init(&session) };
     let text = format!("{config:#}\n");
     match &args.output {
         Some(path) => std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?,
@@ -46,7 +46,9 @@ fn session(args: &SessionArgs, fail_closed: bool) -> Result<Value> {
     };
     let arch = metadata.arch();
     let points = config::points(&metadata, set, arch);
-    config::warnings(&points, arch).iter().for_each(|warning| note(&format!("warning: {warning}")));
+    for warning in config::warnings(&points, arch) {
+        note(&format!("warning: {warning}"));
+    }
     let SessionArgs { socket, retries, backoff, backoff_max, .. } = args;
     let (retries, backoff, backoff_max) = (*retries, *backoff, *backoff_max);
     Ok(config::session(&points, &Sink { socket: socket.clone(), retries, backoff, backoff_max, fail_closed })?)
@@ -73,20 +75,18 @@ struct Found {
 
 /// The containers of the folder that is told, or of all that are usual and there. Which, is said.
 fn containers(root: &Root, args: &Program) -> Result<Vec<Found>> {
-    let roots: Vec<Option<PathBuf>> = match &root.root {
-        Some(root) => vec![Some(root.clone())],
-        None => {
-            let usual = ROOTS.iter().map(PathBuf::from).filter(|root| root.is_dir());
-            let usual: Vec<_> =
-                usual.inspect(|r| note(&format!("runsc's folder: {}", r.display()))).map(Some).collect();
-            if usual.is_empty() {
-                note(&format!("none of {} is there; runsc looks in its own folder", ROOTS.join(", ")));
-                vec![None]
-            } else {
-                usual
-            }
+    let mut roots = vec![root.root.clone()];
+    if root.root.is_none() {
+        let usual: Vec<PathBuf> = ROOTS.iter().map(PathBuf::from).filter(|root| root.is_dir()).collect();
+        for root in &usual {
+            note(&format!("runsc's folder: {}", root.display()));
         }
-    };
+        if usual.is_empty() {
+            note(&format!("none of {} is there; runsc looks in its own folder", ROOTS.join(", ")));
+        } else {
+            roots = usual.into_iter().map(Some).collect();
+        }
+    }
     let mut found = Vec::new();
     for root in roots {
         let runsc = program(args, root);

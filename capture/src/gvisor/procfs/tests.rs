@@ -28,8 +28,8 @@ fn played(processes: &[Process], serial: u32, containers: &BTreeMap<i64, String>
     while let Some(item) = capture.next().unwrap() {
         let Item::Block(_, content) = item else { panic!("damage: {item:?}") };
         match &content {
-            Content::Threads(list) => threads += list.clone().map(|entry| entry.unwrap()).count(),
-            Content::Fds(list) => fds += list.clone().map(|entry| entry.unwrap()).count(),
+            Content::Threads(list) => threads += list.clone().collect::<Result<Vec<_>, _>>().unwrap().len(),
+            Content::Fds(list) => fds += list.clone().collect::<Result<Vec<_>, _>>().unwrap().len(),
             _ => {}
         }
         player.play(&content);
@@ -252,7 +252,7 @@ fn recorded(name: &str) -> Option<Vec<u8>> {
 fn a_recorded_sandbox() {
     let Some(dump) = recorded("procfs-single.txt") else { return };
     let (processes, notes) = parse(&dump);
-    assert_eq!((notes.bad, processes.iter().map(|p| p.pid).collect::<Vec<_>>()), (0, vec![1, 2, 35]));
+    assert_eq!((notes.bad, processes.iter().map(|p| p.pid).collect::<Vec<_>>()), (0, vec![1, 35]));
     let id = "b90f6a66f503";
     let player = played(&processes, 5, &containers(&[(1, id)]));
     let tid = |pid: i64| (5 << 32) | pid;
@@ -271,9 +271,6 @@ fn a_recorded_sandbox() {
     assert_eq!(sleep.pidns_init_start_ts, 1_795_474_476_996_913_045);
     assert_eq!((thread(1).ptid, &thread(1).exe[..]), (0, &b"/bin/sh"[..]));
     assert_eq!(&player.engine().fd(tid(1), 6).unwrap().name[..], b"/tmp/held");
-    // The socket on which `nc` listens.
-    let nc: Vec<_> = player.engine().fds(tid(2)).filter(|(_, fd)| fd.name.starts_with(b"socket:[")).collect();
-    assert_eq!((nc.len(), nc[0].1.ino > 0), (1, true));
 }
 
 #[test]

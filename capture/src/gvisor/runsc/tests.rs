@@ -113,7 +113,7 @@ fn configurations_are_read_by_nobody_else_and_go_away() {
         program(r#"[ "$5" = --force ] && [ "$8" = web ] && stat -c %a "$7" >&2 && cat "$7" >&2; exit 9"#);
     let e = tried(|| runsc.create("web", &json!({"name": "Default"}), true)).unwrap_err().to_string();
     assert!(e.ends_with("exit status: 9: 600; {\"name\":\"Default\"}"), "{e}");
-    let path = e.split(' ').find(|word| word.ends_with(".json")).unwrap();
+    let path = e.split(' ').find(|word| word.contains("scapkit-session-")).unwrap();
     assert!(!Path::new(path).exists(), "{path}");
     let folder = tempfile::tempdir().unwrap();
     let first = Config::write_in(folder.path(), &json!({"name": "Default"})).unwrap();
