@@ -97,25 +97,35 @@ impl AsCapture {
                 self.ended = true;
                 break;
             };
-            let is_packet = matches!(sent.what, What::Packet(_));
-            if is_packet && let Some(dump) = self.procfs.take() {
-                self.mapper.take(&Sent { connection: sent.connection, what: What::Procfs(dump) }, &mut self.events);
-            }
-            self.mapper.take(&sent, &mut self.events);
-            if is_packet {
+            // Connections and lists of processes first, as in a recording: a capture has its lists before its events.
+            if matches!(sent.what, What::Packet(_) | What::Closed) {
+                if let Some(dump) = self.procfs.take() {
+                    self.mapper.take(&Sent { connection: sent.connection, what: What::Procfs(dump) }, &mut self.events);
+                }
                 self.begin()?;
             }
-            for (origin, event) in self.events.iter() {
-                if let Some(head) = block::head(event) {
-                    block::put(&mut self.made, origin.cpu, origin.flags, head.event_type, event);
-                }
+            self.mapper.take(&sent, &mut self.events);
+            if self.begun {
+                self.put();
             }
-            self.events.clear();
         }
-        self.begin()?;
+        if self.ended {
+            self.begin()?;
+            self.put();
+        }
         let notes = self.stream.notes().iter().take(MAX_NOTES).map(ToString::to_string).collect();
         self.report.set(Report { counts: self.mapper.counts().clone(), notes });
         Ok(())
+    }
+
+    /// Appends the events that were made.
+    fn put(&mut self) {
+        for (origin, event) in self.events.iter() {
+            if let Some(head) = block::head(event) {
+                block::put(&mut self.made, origin.cpu, origin.flags, head.event_type, event);
+            }
+        }
+        self.events.clear();
     }
 
     /// What stands before the first event.

@@ -257,6 +257,7 @@ impl Mapper {
         sandbox.last = ts;
         let Mapper { room, params, counts, .. } = self;
         let mut turn = Turn { sandbox, room, params, counts, out, ts, context };
+        turn.tell_untold();
         if lost > 0 {
             turn.lost(lost);
         }
@@ -334,7 +335,10 @@ impl Mapper {
         }
         let Mapper { room, params, counts, .. } = self;
         let (ts, context) = (sandbox.last, &ContextData::default());
-        Turn { sandbox, room, params, counts, out, ts, context }.end();
+        // One that never said anything has no time at which it could end.
+        if ts > 0 {
+            Turn { sandbox, room, params, counts, out, ts, context }.end();
+        }
         if let Some(mut ended) = self.sandboxes.remove(&serial) {
             ended.end(&mut self.room);
         }
