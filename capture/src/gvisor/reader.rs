@@ -5,6 +5,8 @@ use super::start_of;
 use super::stream::{Reader, Sent, What};
 use crate::record::block;
 use bytes::Bytes;
+use scapkit_format::schema::id;
+use scapkit_format::{EventHead, encode};
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -62,6 +64,7 @@ pub struct AsCapture {
     made: Vec<u8>,
     at: usize,
     begun: bool,
+    has_events: bool,
     ended: bool,
     report: Shared,
     /// What is to be said of the first connection before its packets.
@@ -78,6 +81,7 @@ impl AsCapture {
             made: Vec::new(),
             at: 0,
             begun: false,
+            has_events: false,
             ended: false,
             report: Shared::default(),
             procfs: procfs.map(Bytes::from),
@@ -112,6 +116,9 @@ impl AsCapture {
         if self.ended {
             self.begin()?;
             self.put();
+            if !self.has_events {
+                self.nothing()?;
+            }
         }
         let notes = self.stream.notes().iter().take(MAX_NOTES).map(ToString::to_string).collect();
         self.report.set(Report { counts: self.mapper.counts().clone(), notes });
@@ -123,9 +130,17 @@ impl AsCapture {
         for (origin, event) in self.events.iter() {
             if let Some(head) = block::head(event) {
                 block::put(&mut self.made, origin.cpu, origin.flags, head.event_type, event);
+                self.has_events = true;
             }
         }
         self.events.clear();
+    }
+
+    /// Readers need an event, also of a sandbox that sent nothing; recorders write the same one.
+    fn nothing(&mut self) -> crate::Result<()> {
+        let head = EventHead { tid: -1, event_type: id::SCAPEVENT_E, ..EventHead::default() };
+        encode::event(&mut self.made, head, &[&0u32.to_le_bytes(), &0u64.to_le_bytes()])?;
+        Ok(())
     }
 
     /// What stands before the first event.

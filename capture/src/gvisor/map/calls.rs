@@ -253,6 +253,8 @@ impl Turn<'_> {
                 let event = self.registers(number, [u64::from(m.id), 0, 0, 0, 0, 0], res);
                 if event == Some(id::SYSCALL_SETSID_X) && done {
                     self.new_session();
+                    // The sandbox gives 0, or the id in the caller's namespace; it is that of the process.
+                    self.params.clear().i64(self.sandbox.tid(group));
                 }
                 event
             }
