@@ -99,7 +99,7 @@ fn run(seconds: f64, senders: usize) -> (f64, u64) {
                         What::Packet(packet) => (given, bytes) = (given + 1, bytes + packet.len()),
                         What::Closed => closed += 1,
                         What::Opened => opened += 1,
-                        What::Procfs(_) => {}
+                        What::Procfs(_) | What::Dropped(_) => {}
                     }
                     ControlFlow::Continue(())
                 })

@@ -141,7 +141,8 @@ impl Test {
         let packets: Vec<u32> = packets.collect();
         let closed = of.iter().filter(|what| ***what == What::Closed).count();
         assert!(closed == 0 || closed == 1 && of.last() == Some(&&What::Closed));
-        assert_eq!(of.len(), 1 + packets.len() + closed);
+        let dropped = of.iter().filter(|what| matches!(what, What::Dropped(_))).count();
+        assert_eq!(of.len(), 1 + packets.len() + dropped + closed);
         packets
     }
 }
@@ -482,6 +483,11 @@ fn nobody_polls() {
     // There is room again.
     say(&sockets[0], &packet(0, 77));
     test.until(|t| t.numbers(0).last() == Some(&77));
+    // What was dropped before it is told in its place.
+    let dropped = u32::try_from(test.sink.peers()[0].dropped_here).unwrap();
+    let mut last = test.sents.iter().filter(|s| s.connection == 0).rev().map(|s| s.what.clone());
+    assert!(matches!(last.next(), Some(What::Packet(_))));
+    assert_eq!(last.next(), Some(What::Dropped(dropped)));
 }
 
 /// One that floods does not keep another from being heard.

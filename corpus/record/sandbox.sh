@@ -27,12 +27,13 @@ bundle() { # NAME SCRIPT
     }' >"$work/$1/config.json"
 }
 
-bundle shop 'cat orders | wc -l
-    nc -l -p 8080 </dev/null >/tmp/in & sleep 0.3; echo "GET /" | nc 127.0.0.1 8080; wait
-    id; cat /etc/shadow; cat /root/.ssh/id_rsa
-    cp /bin/busybox /tmp/x; chmod 755 /tmp/x; /tmp/x true
-    nc 127.0.0.1 4444; exit 3'
-bundle job 'for i in 1 2 3; do ls /srv >/dev/null; sleep 0.2; done'
+# Whole paths: by a mere name the shell would run itself.
+bundle shop '/bin/cat orders | /bin/wc -l
+    /bin/nc -l -p 8080 </dev/null >/tmp/in & /bin/sleep 0.3; echo "GET /" | /bin/nc 127.0.0.1 8080; wait
+    /bin/id; /bin/cat /etc/shadow; /bin/cat /root/.ssh/id_rsa
+    /bin/cp /bin/busybox /tmp/x; /bin/chmod 755 /tmp/x; /tmp/x true
+    /bin/nc 127.0.0.1 4444; exit 3'
+bundle job 'for i in 1 2 3; do /bin/ls /srv >/dev/null; /bin/sleep 0.2; done'
 
 sandboxes() {
     local pids=() pid

@@ -21,7 +21,7 @@ const QUESTIONS: [&str; 4] = [
 fn inputs() -> Vec<PathBuf> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus").canonicalize().unwrap();
     let mut files: Vec<PathBuf> = std::fs::read_dir(corpus).unwrap().map(|e| e.unwrap().path()).collect();
-    files.retain(|f| f.extension().is_some_and(|e| e == "scap" || e == "gz" || e == "zst"));
+    files.retain(|f| f.extension().is_some_and(|e| e == "scap" || e == "gz" || e == "zst" || e == "gvstream"));
     assert!(files.len() >= 7, "{files:?}");
     // Large ones say nothing more here.
     files.extend(captures().into_iter().filter(|f| std::fs::metadata(f).unwrap().len() < 8 << 20));

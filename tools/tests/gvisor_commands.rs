@@ -5,18 +5,18 @@
 
 mod common;
 
-use common::{Ran, SCAPKIT, have, root, run, scapkit, shared, skipped};
+use common::sandboxes::{Container, Sandboxes};
+use common::{SCAPKIT, run, scapkit, shared};
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use scapkit_capture::gvisor::{procfs, runsc::Runsc};
 use scapkit_proto::{Header, Message};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
 
 /// A connection of a sandbox: its packets, and whether it has ended.
 #[derive(Debug, Default, Clone)]
@@ -101,98 +101,9 @@ fn kinds(messages: &[Message]) -> BTreeMap<&'static str, usize> {
     kinds
 }
 
-/// A folder with containers, which are gone after the test however it ends.
-struct Sandboxes {
-    folder: TempDir,
-    ids: Vec<&'static str>,
-}
-
-impl Sandboxes {
-    /// `None`, said aloud, where there can be none.
-    fn new() -> Option<Sandboxes> {
-        if !(have("runsc") && have("busybox") && root()) {
-            return None;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let bin = folder.path().join("rootfs/bin");
-        std::fs::create_dir_all(&bin).unwrap();
-        std::fs::create_dir(folder.path().join("rootfs/tmp")).unwrap();
-        let busybox = run(Command::new("sh").args(["-c", "command -v busybox"])).out();
-        std::fs::copy(busybox.trim(), bin.join("busybox")).unwrap();
-        let is_dynamic = std::fs::read(bin.join("busybox")).unwrap().windows(9).any(|w| w == b"/ld-linux");
-        if is_dynamic {
-            skipped("busybox is not a static one");
-            return None;
-        }
-        for applet in ["sh", "true", "mkdir", "cat", "sleep", "ls"] {
-            std::os::unix::fs::symlink("busybox", bin.join(applet)).unwrap();
-        }
-        Some(Sandboxes { folder, ids: Vec::new() })
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn runsc(&self) -> Command {
-        // What is in the way of the tests' time is ended.
-        let mut command = Command::new("timeout");
-        command.args(["-k", "5", "60", "runsc", "--root"]).arg(self.path("root"));
-        command.args(["--platform=ptrace", "--ignore-cgroups", "--network=none", "--overlay2=all:memory"]);
-        command.stdin(Stdio::null());
-        command
-    }
-
-    /// Writes the bundle of a container that runs a line of `sh`.
-    fn bundle(&self, id: &str, script: &str, annotations: &Value) -> PathBuf {
-        let bundle = self.path(id);
-        std::fs::create_dir(&bundle).unwrap();
-        let namespaces: Vec<Value> =
-            ["pid", "network", "ipc", "uts", "mount"].iter().map(|kind| json!({ "type": kind })).collect();
-        let spec = json!({
-            "ociVersion": "1.0.0", "root": {"path": self.path("rootfs")}, "annotations": annotations,
-            "process": {"user": {"uid": 0, "gid": 0}, "args": ["/bin/sh", "-c", script], "env": ["PATH=/bin"], "cwd": "/"},
-            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"},
-                {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}],
-            "linux": {"namespaces": namespaces},
-        });
-        std::fs::write(bundle.join("config.json"), spec.to_string()).unwrap();
-        bundle
-    }
-
-    /// Runs a container to its end, or in the background. What it says goes to a file: a sandbox would keep a pipe.
-    #[track_caller]
-    fn start(&mut self, id: &'static str, script: &str, annotations: &Value, global: &[String], detach: bool) {
-        let bundle = self.bundle(id, script, annotations);
-        let said = std::fs::File::create(self.path(&format!("{id}.log"))).unwrap();
-        self.ids.push(id);
-        let mut command = self.runsc();
-        command.args(global).arg("run").args(detach.then_some("--detach")).arg(id);
-        let command = command.current_dir(bundle).stdout(said.try_clone().unwrap()).stderr(said);
-        let status = command.status().unwrap();
-        let said = std::fs::read(self.path(&format!("{id}.log"))).unwrap();
-        let said = String::from_utf8_lossy(&said);
-        assert!(status.success(), "{status}: {said}");
-    }
-
-    /// `scapkit gvisor` with arguments, one of the words of `line` each.
-    fn gvisor(&self, line: &str) -> Ran {
-        let words = line.split(' ');
-        run(Command::new("timeout").args(["120", SCAPKIT, "gvisor"]).args(words).arg("--root").arg(self.path("root")))
-    }
-}
-
-impl Drop for Sandboxes {
-    fn drop(&mut self) {
-        for id in self.ids.iter().rev() {
-            let _ = self.runsc().args(["delete", "--force", id]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        }
-    }
-}
-
 /// A container whose configuration is ours from the start.
 #[track_caller]
-fn traced(points: &str, id: &'static str, script: &str) -> Option<Vec<Message>> {
+fn traced(points: &str, id: &str, script: &str) -> Option<Vec<Message>> {
     let mut sandboxes = Sandboxes::new()?;
     let (socket, file) = (sandboxes.path("s"), sandboxes.path("pod-init.json"));
     let monitor = Monitor::at(&socket);
@@ -204,8 +115,8 @@ fn traced(points: &str, id: &'static str, script: &str) -> Option<Vec<Message>> 
         .arg(&file))
     .expect(0);
     assert_eq!(ran.err().is_empty(), points == "recommended", "{}", ran.err());
-    let global = format!("--pod-init-config={}", file.display());
-    sandboxes.start(id, script, &json!({}), &[global], false);
+    let args = ["/bin/sh", "-c", script];
+    sandboxes.start(&Container { id, args: &args, config: Some(&file), ..Container::default() });
     let connections = monitor.ended(1);
     assert_eq!(connections.len(), 1);
     let dropped = Header::parse(connections[0].packets.last().unwrap()).unwrap().dropped;
@@ -258,10 +169,13 @@ fn nothing_is_hidden_from_the_default() {
 fn sandboxes_that_run() {
     let Some(mut sandboxes) = Sandboxes::new() else { return };
     let socket = sandboxes.path("s");
-    let first = json!({"io.kubernetes.cri.container-type": "sandbox"});
-    sandboxes.start("pod", "while :; do true; /bin/sleep 0.1; done", &first, &[], true);
-    let second = json!({"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": "pod"});
-    sandboxes.start("side", "sleep 300", &second, &[], true);
+    let script = ["/bin/sh", "-c", "while :; do true; /bin/sleep 0.1; done"];
+    let annotations = json!({"io.kubernetes.cri.container-type": "sandbox"});
+    let first = Container { id: "pod", args: &script, annotations, detached: true, ..Container::default() };
+    sandboxes.start(&first);
+    let script = ["/bin/sh", "-c", "sleep 300"];
+    let annotations = json!({"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": "pod"});
+    sandboxes.start(&Container { id: "side", args: &script, annotations, ..first });
     let listed = |sandboxes: &Sandboxes| -> Vec<(String, Value)> {
         let ran = sandboxes.gvisor("list --json").expect(0);
         let lines = ran.out();

@@ -13,12 +13,12 @@ fn corpus() -> PathBuf {
 }
 
 /// What scapkit says of the corpus is what it said. After a change that was meant:
-/// `scapkit replay --update corpus/*.scap corpus/*.gz corpus/*.zst`.
+/// `scapkit replay --update corpus/*.scap corpus/*.gz corpus/*.zst corpus/*.gvstream`.
 #[test]
 fn the_corpus_says_what_it_said() {
-    let ran = sh("cd \"$1\" && \"$0\" replay --check *.scap *.gz *.zst", [corpus()]).expect(0);
+    let ran = sh("cd \"$1\" && \"$0\" replay --check *.scap *.gz *.zst *.gvstream", [corpus()]).expect(0);
     // Seven that the example writes, and the recorded ones.
-    assert_eq!(ran.out().lines().filter(|l| l.ends_with(": ok")).count(), 13, "{}", ran.out());
+    assert_eq!(ran.out().lines().filter(|l| l.ends_with(": ok")).count(), 14, "{}", ran.out());
 }
 
 /// The same capture in another container has the same digest.

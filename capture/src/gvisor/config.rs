@@ -7,7 +7,7 @@
 //! (`cwd`), its name (`process_name`), its environment (`envv`), paths of fds (`fd_path`). With `cwd` on every point,
 //! a process in a directory of such a name is not seen at all. So
 //!
-//! * texts are asked for only where they are needed: at the beginning of a container, at clone and exec;
+//! * texts are asked for only where they are needed: at the beginning of a container, at the ends of clone and exec;
 //! * each call whose message holds a text is traced twice by [`PointSet::Recommended`]: as such, and raw, that is by
 //!   its number with six registers and numbers as context ([`RAW_TWIN`] has no text at all). When the first is lost,
 //!   the second still tells that the call was made, by whom and with what result.
@@ -382,7 +382,8 @@ pub fn points(metadata: &Metadata, set: PointSet, arch: Arch) -> Vec<Point> {
         About::Raw(n) => raw.contains(&n).then(|| with(point, &[], &[RAW_TWIN])),
         About::Other => Some(match point.name.as_str() {
             "container/start" => with(point, &["env"], &[BASE, STARTS, CREDENTIALS, TEXTS]),
-            "sentry/clone" => with(point, &[], &[BASE, STARTS, CREDENTIALS, TEXTS]),
+            // A child whose message is lost has no parent: name and directory are those of the parent anyway.
+            "sentry/clone" => with(point, &[], &[BASE, STARTS, CREDENTIALS]),
             "sentry/execve" => with(point, &["binary_info"], &[BASE, STARTS, CREDENTIALS]),
             _ => with(point, &[], &[BASE]),
         }),

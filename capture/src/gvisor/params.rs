@@ -63,6 +63,12 @@ impl Params {
         self
     }
 
+    /// How many there are.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.lengths.len()
+    }
+
     /// Appends the event with these parameters. Of a parameter that is longer than its length can say, the
     /// beginning is kept.
     pub fn event(&self, ts: u64, tid: i64, event_type: u16, out: &mut Vec<u8>) {

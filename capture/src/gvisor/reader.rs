@@ -5,6 +5,8 @@ use super::start_of;
 use super::stream::{Reader, Sent, What};
 use crate::record::block;
 use bytes::Bytes;
+use scapkit_format::schema::id;
+use scapkit_format::{EventHead, encode};
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -62,6 +64,7 @@ pub struct AsCapture {
     made: Vec<u8>,
     at: usize,
     begun: bool,
+    has_events: bool,
     ended: bool,
     report: Shared,
     /// What is to be said of the first connection before its packets.
@@ -78,6 +81,7 @@ impl AsCapture {
             made: Vec::new(),
             at: 0,
             begun: false,
+            has_events: false,
             ended: false,
             report: Shared::default(),
             procfs: procfs.map(Bytes::from),
@@ -97,24 +101,45 @@ impl AsCapture {
                 self.ended = true;
                 break;
             };
-            let is_packet = matches!(sent.what, What::Packet(_));
-            if is_packet && let Some(dump) = self.procfs.take() {
-                self.mapper.take(&Sent { connection: sent.connection, what: What::Procfs(dump) }, &mut self.events);
-            }
-            self.mapper.take(&sent, &mut self.events);
-            if is_packet {
+            // Connections and lists of processes first, as in a recording: a capture has its lists before its events.
+            if matches!(sent.what, What::Packet(_) | What::Closed) {
+                if let Some(dump) = self.procfs.take() {
+                    self.mapper.take(&Sent { connection: sent.connection, what: What::Procfs(dump) }, &mut self.events);
+                }
                 self.begin()?;
             }
-            for (origin, event) in self.events.iter() {
-                if let Some(head) = block::head(event) {
-                    block::put(&mut self.made, origin.cpu, origin.flags, head.event_type, event);
-                }
+            self.mapper.take(&sent, &mut self.events);
+            if self.begun {
+                self.put();
             }
-            self.events.clear();
         }
-        self.begin()?;
+        if self.ended {
+            self.begin()?;
+            self.put();
+            if !self.has_events {
+                self.nothing()?;
+            }
+        }
         let notes = self.stream.notes().iter().take(MAX_NOTES).map(ToString::to_string).collect();
         self.report.set(Report { counts: self.mapper.counts().clone(), notes });
+        Ok(())
+    }
+
+    /// Appends the events that were made.
+    fn put(&mut self) {
+        for (origin, event) in self.events.iter() {
+            if let Some(head) = block::head(event) {
+                block::put(&mut self.made, origin.cpu, origin.flags, head.event_type, event);
+                self.has_events = true;
+            }
+        }
+        self.events.clear();
+    }
+
+    /// Readers need an event, also of a sandbox that sent nothing; recorders write the same one.
+    fn nothing(&mut self) -> crate::Result<()> {
+        let head = EventHead { tid: -1, event_type: id::SCAPEVENT_E, ..EventHead::default() };
+        encode::event(&mut self.made, head, &[&0u32.to_le_bytes(), &0u64.to_le_bytes()])?;
         Ok(())
     }
 

@@ -28,6 +28,10 @@ pub struct Gvisor {
     early: Vec<Sent>,
     /// What `runsc trace procfs` said of sandboxes, by their connections.
     dumps: BTreeMap<u32, Bytes>,
+    /// The same of the first to connect, which is yet to come.
+    first: Option<Bytes>,
+    /// That was told, and so was the connection.
+    expected: bool,
     /// Made; those before `next` were given.
     events: Events,
     next: usize,
@@ -47,7 +51,9 @@ impl Gvisor {
             mapper: Mapper::default(),
             raw,
             early: Vec::new(),
-            dumps: dump.map(|dump| (0, Bytes::from(dump))).into_iter().collect(),
+            dumps: BTreeMap::new(),
+            first: dump.map(Bytes::from),
+            expected: false,
             events: Events::default(),
             next: 0,
             given: 0,
@@ -100,6 +106,12 @@ impl Gvisor {
         // Connections and lists of processes first: a capture has its lists before its events.
         let (packets, first): (Vec<Sent>, Vec<Sent>) =
             std::mem::take(&mut self.early).into_iter().partition(|s| matches!(s.what, What::Packet(_) | What::Closed));
+        if let Some(dump) = self.first.take() {
+            // The list is of the time before the connection, and so is what the recording begins with.
+            self.take(&Sent { connection: 0, what: What::Opened })?;
+            self.take(&Sent { connection: 0, what: What::Procfs(dump) })?;
+            self.expected = true;
+        }
         for sent in first {
             self.take(&sent)?;
         }
@@ -122,8 +134,9 @@ impl Gvisor {
     }
 
     fn take(&mut self, sent: &Sent) -> Result<()> {
-        let Gvisor { mapper, raw, dumps, events, .. } = self;
-        take(sent, mapper, raw.as_mut(), dumps, events)
+        let Gvisor { mapper, raw, dumps, expected, events, .. } = self;
+        let mut to = To { mapper, raw: raw.as_mut(), dumps, expected, events };
+        to.take(sent)
     }
 
     /// Gives the events that were made.
@@ -147,21 +160,30 @@ impl Gvisor {
     }
 }
 
-fn take(
-    sent: &Sent,
-    mapper: &mut Mapper,
-    raw: Option<&mut Writer>,
-    dumps: &mut BTreeMap<u32, Bytes>,
-    events: &mut Events,
-) -> Result<()> {
-    let dump = if sent.what == What::Opened { dumps.remove(&sent.connection) } else { None };
-    let dump = dump.map(|dump| Sent { connection: sent.connection, what: What::Procfs(dump) });
-    let all = [Some(sent), dump.as_ref()];
-    if let Some(raw) = raw {
-        all.into_iter().flatten().try_for_each(|sent| raw.sent(sent))?;
+/// Where goes what sandboxes send.
+struct To<'a> {
+    mapper: &'a mut Mapper,
+    raw: Option<&'a mut Writer>,
+    dumps: &'a mut BTreeMap<u32, Bytes>,
+    expected: &'a mut bool,
+    events: &'a mut Events,
+}
+
+impl To<'_> {
+    fn take(&mut self, sent: &Sent) -> Result<()> {
+        if sent.what == What::Opened && sent.connection == 0 && std::mem::take(self.expected) {
+            return Ok(());
+        }
+        let dump = if sent.what == What::Opened { self.dumps.remove(&sent.connection) } else { None };
+        let dump = dump.map(|dump| Sent { connection: sent.connection, what: What::Procfs(dump) });
+        for sent in [Some(sent), dump.as_ref()].into_iter().flatten() {
+            if let Some(raw) = &mut self.raw {
+                raw.sent(sent)?;
+            }
+            self.mapper.take(sent, self.events);
+        }
+        Ok(())
     }
-    all.into_iter().flatten().for_each(|sent| mapper.take(sent, events));
-    Ok(())
 }
 
 impl Source for Gvisor {
@@ -176,13 +198,14 @@ impl Source for Gvisor {
             if flow.is_break() {
                 return Ok(count);
             }
-            let Gvisor { sink, mapper, raw, dumps, events, .. } = self;
+            let Gvisor { sink, mapper, raw, dumps, expected, events, .. } = self;
+            let mut to = To { mapper, raw: raw.as_mut(), dumps, expected, events };
             let mut failed = None;
             let polled = sink.poll(&mut |sent| {
-                if let Err(e) = take(&sent, mapper, raw.as_mut(), dumps, events) {
+                if let Err(e) = to.take(&sent) {
                     failed = Some(e);
                 }
-                let enough = failed.is_some() || events.len() >= AT_ONCE;
+                let enough = failed.is_some() || to.events.len() >= AT_ONCE;
                 if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })?;
             if let Some(e) = failed {
@@ -218,8 +241,9 @@ impl Source for Gvisor {
     fn counters(&self) -> Result<Counters> {
         let (sink, counts) = (self.sink.counters(), self.mapper.counts());
         Ok(Counters {
-            seen: sink.packets.saturating_add(counts.lost),
-            drops_buffer: sink.dropped_here.saturating_add(counts.lost),
+            // What sandboxes told of; what was dropped here is among it as soon as its turn comes.
+            seen: counts.packets.saturating_add(counts.lost),
+            drops_buffer: counts.lost,
             drops_size: sink.oversized,
             drops_other: sink.malformed.saturating_add(counts.malformed),
             given: self.given,

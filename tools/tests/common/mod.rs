@@ -2,6 +2,8 @@
 
 #![allow(dead_code, missing_docs)] // each test binary uses its own part
 
+pub mod sandboxes;
+
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};

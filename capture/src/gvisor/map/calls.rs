@@ -253,13 +253,15 @@ impl Turn<'_> {
                 let event = self.registers(number, [u64::from(m.id), 0, 0, 0, 0, 0], res);
                 if event == Some(id::SYSCALL_SETSID_X) && done {
                     self.new_session();
+                    // The sandbox gives 0, or the id in the caller's namespace; it is that of the process.
+                    self.params.clear().i64(self.sandbox.tid(group));
                 }
                 event
             }
             Message::Setresid(m) => {
                 self.registers(number, [u64::from(m.rid), u64::from(m.eid), u64::from(m.sid), 0, 0, 0], res)
             }
-            Message::Prlimit(m) => self.prlimit(m, res),
+            Message::Prlimit(m) => Some(self.prlimit(m, res)),
             Message::Fcntl(m) => {
                 self.registers(number, [signed(m.fd), signed(m.cmd), m.args.cast_unsigned(), 0, 0, 0], res)
             }
@@ -334,7 +336,7 @@ impl Turn<'_> {
         Some(event)
     }
 
-    fn prlimit(&mut self, m: &syscall::Prlimit, res: i64) -> Option<u16> {
+    fn prlimit(&mut self, m: &syscall::Prlimit, res: i64) -> u16 {
         const NOFILE: i64 = 7;
         let value = |n: u64| n.cast_signed();
         let new = m.new_limit.as_ref().map_or((-1, -1), |l| (value(l.cur), value(l.max)));
@@ -348,7 +350,7 @@ impl Turn<'_> {
         }
         self.params.clear().i64(res).i64(new.0).i64(new.1).i64(old.0).i64(old.1).i64(i64::from(m.pid));
         self.params.u8(flags::resource_limit(u32::try_from(m.resource).unwrap_or(u32::MAX)));
-        Some(id::SYSCALL_PRLIMIT_X)
+        id::SYSCALL_PRLIMIT_X
     }
 
     fn new_session(&mut self) {

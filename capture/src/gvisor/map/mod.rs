@@ -64,7 +64,7 @@ pub struct Counts {
     pub unknown: u64,
     /// Packets that hold no message.
     pub malformed: u64,
-    /// Messages that sandboxes could not send, as they told.
+    /// Messages that sandboxes could not send, as they told, and those that could not be kept here.
     pub lost: u64,
     /// Processes of a running sandbox that were listed and could not be read.
     pub unlisted: u64,
@@ -93,7 +93,7 @@ impl Counts {
     pub fn sentences(&self) -> Vec<String> {
         let all = [
             (self.malformed, "packets hold no message"),
-            (self.lost, "messages were lost by sandboxes before they could be sent"),
+            (self.lost, "messages were lost, by sandboxes before they could be sent or here"),
             (self.unknown, "messages of kinds newer than this program"),
             (self.nameless, "messages about processes without ids: the session did not ask for thread_id"),
             (self.unlisted, "processes that `runsc trace procfs` listed could not be read"),
@@ -156,6 +156,7 @@ impl Mapper {
             }
             What::Packet(packet) => self.packet(sent.connection, packet, out),
             What::Procfs(dump) => self.procfs(sent.connection, dump, out),
+            What::Dropped(count) => self.dropped(sent.connection, *count, out),
             What::Closed => self.closed(sent.connection, out),
         }
     }
@@ -256,6 +257,7 @@ impl Mapper {
         sandbox.last = ts;
         let Mapper { room, params, counts, .. } = self;
         let mut turn = Turn { sandbox, room, params, counts, out, ts, context };
+        turn.tell_untold();
         if lost > 0 {
             turn.lost(lost);
         }
@@ -311,6 +313,18 @@ impl Mapper {
         }
     }
 
+    /// Packets that came and could not be kept.
+    fn dropped(&mut self, connection: u32, count: u32, out: &mut Events) {
+        let serial = self.connections.get(&connection).and_then(|c| c.serial);
+        let Some(sandbox) = serial.and_then(|serial| self.sandboxes.get_mut(&serial)) else {
+            self.counts.lost += u64::from(count);
+            return;
+        };
+        let Mapper { room, params, counts, .. } = self;
+        let (ts, context) = (sandbox.last, &ContextData::default());
+        Turn { sandbox, room, params, counts, out, ts, context }.lost(count);
+    }
+
     /// A connection has ended, and with the last one of a sandbox all its threads.
     fn closed(&mut self, connection: u32, out: &mut Events) {
         let Some(serial) = self.connections.remove(&connection).and_then(|c| c.serial) else { return };
@@ -321,7 +335,10 @@ impl Mapper {
         }
         let Mapper { room, params, counts, .. } = self;
         let (ts, context) = (sandbox.last, &ContextData::default());
-        Turn { sandbox, room, params, counts, out, ts, context }.end();
+        // One that never said anything has no time at which it could end.
+        if ts > 0 {
+            Turn { sandbox, room, params, counts, out, ts, context }.end();
+        }
         if let Some(mut ended) = self.sandboxes.remove(&serial) {
             ended.end(&mut self.room);
         }
@@ -338,7 +355,7 @@ fn named(dump: &[u8]) -> (&[u8], &[u8]) {
 }
 
 impl Turn<'_> {
-    /// Messages that the sandbox could not send before this one.
+    /// Messages that are not there: the sandbox could not send them, or they could not be kept.
     fn lost(&mut self, count: u32) {
         self.counts.lost += u64::from(count);
         self.params.clear().u32(count);

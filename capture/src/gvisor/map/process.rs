@@ -218,6 +218,13 @@ impl Turn<'_> {
         container
     }
 
+    /// Tells of the container that a list of processes has named.
+    pub(super) fn tell_untold(&mut self) {
+        if let Some(id) = self.sandbox.untold.take() {
+            self.tell_container(&id, None);
+        }
+    }
+
     fn tell_container(&mut self, full_id: &[u8], start: Option<&container::Start>) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let texts = |list: &[Bytes]| -> Vec<String> {
@@ -729,7 +736,7 @@ impl Turn<'_> {
             if let Some(known) = self.sandbox.containers.get_mut(kept(&container)) {
                 *known = Arc::clone(&first);
             }
-            self.tell_container(&container, None);
+            self.sandbox.untold = Some(kept(&container).into());
             first
         };
         for process in processes {

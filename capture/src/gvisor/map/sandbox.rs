@@ -153,6 +153,8 @@ pub(super) struct Sandbox {
     /// Process and id of every thread.
     members: BTreeSet<(i32, i32)>,
     pub containers: BTreeMap<Box<[u8]>, Arc<Container>>,
+    /// A container of which no event has told, as there was no time yet.
+    pub untold: Option<Box<[u8]>>,
     /// Addresses that sockets were bound to, by process and fd.
     addresses: BTreeMap<(i32, i32), Address>,
     pub twins: BTreeMap<u64, Twin>,
@@ -170,6 +172,7 @@ impl Sandbox {
             threads: BTreeMap::new(),
             members: BTreeSet::new(),
             containers: BTreeMap::new(),
+            untold: None,
             addresses: BTreeMap::new(),
             twins: BTreeMap::new(),
             holding: VecDeque::new(),

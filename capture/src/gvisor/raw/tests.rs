@@ -314,7 +314,7 @@ fn sockets() {
         p.i64(0).i64(3).u8(2);
     });
     twins((50, 201), &[3, 128], 0, id::SOCKET_LISTEN_X, |p| {
-        p.i64(0).i64(3).i32(128);
+        p.i64(0).i64(3).u32(128);
     });
     twins((41, 198), &[10, 0x8_0801, 6], 3, id::SOCKET_SOCKET_X, |p| {
         p.i64(3).u32(10).u32(0x8_0801).u32(6).u32(64 | 4096);
@@ -326,7 +326,7 @@ fn sockets() {
         p.i64(-95).i64(-1).i64(-1).u64(0).u64(0).u32(2).u32(1).u32(0);
     });
     twins((288, 242), &[3, 0, 0, 0o2_000_000], 4, id::SOCKET_ACCEPT4_6_X, |p| {
-        p.i64(4).empty().empty().empty().empty().i32(4096);
+        p.i64(4).empty().empty().empty().empty().u32(4096);
     });
     twins((54, 208), &[3, 1, 2, 0x1000, 4], 0, id::SOCKET_SETSOCKOPT_X, |p| {
         p.i64(0).i64(3).u8(1).u8(2).empty().u32(4);
@@ -385,7 +385,7 @@ fn processes_and_memory() {
         p.i64(0).u32(1).empty().i64(9);
     });
     twins((65, 193), &[1, 0x1000, 1], 0, id::SYSCALL_SEMOP_X, |p| {
-        p.i64(0).u32(1).empty().empty().empty().u16(0).u16(0).u16(0).i32(1);
+        p.i64(0).u32(1).empty().empty().empty().u16(0).u16(0).u16(0).u32(1);
     });
     // Q_SYNC for groups.
     twins((179, 60), &[0x8000_0101], 0, id::SYSCALL_QUOTACTL_X, |p| {

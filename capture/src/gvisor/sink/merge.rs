@@ -35,6 +35,8 @@ pub(super) struct Item {
 pub(super) enum Kind {
     Opened,
     Packet,
+    /// `length` is how many packets could not be kept.
+    Dropped,
     Closed,
 }
 
@@ -93,7 +95,7 @@ impl Merge {
         for item in &batch.items {
             let time = match item.kind {
                 Kind::Packet => time_of(part(&batch.bytes, item)).unwrap_or(self.clock),
-                Kind::Opened | Kind::Closed => self.clock,
+                Kind::Opened | Kind::Dropped | Kind::Closed => self.clock,
             };
             let lane = self.lanes.entry(item.connection).or_default();
             if lane.is_empty() {
@@ -129,6 +131,7 @@ impl Merge {
                 let what = match item.kind {
                     Kind::Opened => What::Opened,
                     Kind::Closed => What::Closed,
+                    Kind::Dropped => What::Dropped(item.length),
                     Kind::Packet => What::Packet(rest.bytes.slice_ref(part(&rest.bytes, &item))),
                 };
                 due -= usize::from(rest.arrival <= horizon);

@@ -48,6 +48,8 @@ struct Connection {
     peer: Option<Peer>,
     /// A reset was reported: what came before it can still be received.
     reset: bool,
+    /// Packets that could not be kept, and of which the one who polls does not know yet.
+    untold: u32,
 }
 
 /// What becomes of a connection after it was looked at.
@@ -131,10 +133,11 @@ impl Reader {
             self.look_at(token, LAST);
         }
         // In the order of their numbers, which is not always the one they connected in.
-        let mut left: Vec<_> = std::mem::take(&mut self.connections).into_values().filter_map(|c| c.peer).collect();
-        left.sort_by_key(|peer| peer.connection);
-        for peer in left {
-            self.closed(peer);
+        let open = std::mem::take(&mut self.connections).into_values();
+        let mut left: Vec<_> = open.filter_map(|c| Some((c.peer?, c.untold))).collect();
+        left.sort_by_key(|(peer, _)| peer.connection);
+        for (peer, untold) in left {
+            self.closed(peer, untold);
         }
         self.hand_over();
         self.shared.over.store(true, Ordering::Release);
@@ -218,7 +221,7 @@ impl Reader {
         }
         self.next_token += 1;
         self.silent += 1;
-        let connection = Connection { fd, pid, uid, since: Instant::now(), peer: None, reset: false };
+        let connection = Connection { fd, pid, uid, since: Instant::now(), peer: None, reset: false, untold: 0 };
         self.connections.insert(token, connection);
         // The handshake is often there, and `runsc` waits for the reply.
         self.look_at(token, BUDGET);
@@ -294,7 +297,13 @@ impl Reader {
             if waiting + cost > self.options.max_waiting {
                 (self.counters.dropped_here, peer.dropped_here) =
                     (self.counters.dropped_here + 1, peer.dropped_here + 1);
+                connection.untold = connection.untold.saturating_add(1);
                 continue;
+            }
+            if connection.untold > 0 {
+                let (connection, length) = (peer.connection, std::mem::take(&mut connection.untold));
+                self.items.push(Item { connection, kind: Kind::Dropped, start: 0, length });
+                self.cost += ITEM;
             }
             // Batches are handed over long before these numbers could overflow.
             let start = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
@@ -354,13 +363,17 @@ impl Reader {
             self.refused(format!("{who}{number}: {why}"));
         }
         match connection.peer {
-            Some(peer) => self.closed(peer),
+            Some(peer) => self.closed(peer, connection.untold),
             None => self.silent = self.silent.saturating_sub(1),
         }
     }
 
-    fn closed(&mut self, peer: Peer) {
+    fn closed(&mut self, peer: Peer, untold: u32) {
         self.counters.connections = self.counters.connections.saturating_sub(1);
+        if untold > 0 {
+            self.items.push(Item { connection: peer.connection, kind: Kind::Dropped, start: 0, length: untold });
+            self.cost += ITEM;
+        }
         self.item(peer.connection, Kind::Closed);
         let mut status = self.shared.status();
         status.counters = self.counters;

@@ -20,6 +20,7 @@
 //! | 1          | `u32` little endian  | what follows is of the connection of that number; at the beginning it is 0 |
 //! | 2          |                      | the current connection ended                                               |
 //! | 3          | text                 | what `runsc trace procfs` says of the sandbox of the current connection    |
+//! | 4          | `u32` little endian  | so many packets of the current connection were received here and not kept  |
 //! | others     | anything             | not known: skipped, with a note                                            |
 //!
 //! Connections are opened in the order of their numbers, and none twice. The end of the file ends all that are still
@@ -59,6 +60,8 @@ pub enum What {
     Packet(Bytes),
     /// What `runsc trace procfs` says of the sandbox.
     Procfs(Bytes),
+    /// So many packets were received here and could not be kept.
+    Dropped(u32),
     /// The connection has ended.
     Closed,
 }
@@ -98,6 +101,7 @@ const REPLY: u32 = 0b1100;
 const SWITCH: u8 = 1;
 const CLOSED: u8 = 2;
 const PROCFS: u8 = 3;
+const DROPPED: u8 = 4;
 /// What both sides say today: version 1.
 const VERSION_1: [u8; 2] = [8, 1];
 /// Largest handshake: what `runsc` reads of the reply (gvisor spec section 1).

@@ -1,8 +1,8 @@
 //! Reads files of packets.
 
 use super::{
-    CLOSED, CONTROL, HANDSHAKE, LENGTH, MAX_HANDSHAKE, PACKET, PROCFS, REPLY, SIGNATURE, SWITCH, Sent, StreamKind,
-    StreamNote, What, sniff,
+    CLOSED, CONTROL, DROPPED, HANDSHAKE, LENGTH, MAX_HANDSHAKE, PACKET, PROCFS, REPLY, SIGNATURE, SWITCH, Sent,
+    StreamKind, StreamNote, What, sniff,
 };
 use crate::{Error, Result};
 use bytes::{Bytes, BytesMut};
@@ -179,6 +179,10 @@ impl Reader {
             }
             Some((&CLOSED, _)) => self.note(at, format!("connection {} is closed, but not open", self.current)),
             Some((&PROCFS, _)) => return Ok(self.of_current(at, What::Procfs(body.slice(1..)))),
+            Some((&DROPPED, count)) => match count.first_chunk() {
+                Some(count) => return Ok(self.of_current(at, What::Dropped(u32::from_le_bytes(*count)))),
+                None => self.note(at, format!("packets that were not kept: wanted 5 bytes, found {}", body.len())),
+            },
             Some((kind, _)) => self.note(at, format!("control record of kind {kind}, which is not known: skipped")),
             None => self.note(at, "a control record of no bytes: skipped".into()),
         }

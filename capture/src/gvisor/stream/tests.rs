@@ -84,6 +84,7 @@ fn valid(choices: Vec<(u8, u8, Vec<u8>)>) -> Vec<Sent> {
                 all.push(sent(n, What::Closed));
             }
             (2, Some(n)) => all.push(sent(n, What::Procfs(bytes.into()))),
+            (3, Some(n)) => all.push(sent(n, What::Dropped(u32::from(which) << 20))),
             (_, Some(_)) if bytes.is_empty() => {}
             (_, Some(n)) => all.push(sent(n, What::Packet(bytes.into()))),
         }

@@ -1,6 +1,6 @@
 //! Writes files of packets.
 
-use super::{CLOSED, CONTROL, HANDSHAKE, LENGTH, PACKET, PROCFS, REPLY, SWITCH, Sent, VERSION_1, What};
+use super::{CLOSED, CONTROL, DROPPED, HANDSHAKE, LENGTH, PACKET, PROCFS, REPLY, SWITCH, Sent, VERSION_1, What};
 use crate::{Error, Result};
 use rustix::fs::{Mode, fchmod};
 use std::fs::OpenOptions;
@@ -68,6 +68,7 @@ impl Writer {
             }
             What::Packet(packet) => self.record(PACKET, &[], packet),
             What::Procfs(text) => self.record(CONTROL, &[PROCFS], text),
+            What::Dropped(count) => self.record(CONTROL, &[DROPPED], &count.to_le_bytes()),
             What::Closed => Ok(()),
         }
     }

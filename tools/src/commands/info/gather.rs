@@ -127,7 +127,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    fn of(report: Report) -> Stream {
+    fn of(report: &Report) -> Stream {
         let c = &report.counts;
         Stream {
             connections: c.connections,
@@ -185,7 +185,7 @@ pub fn gather(mut capture: Capture, stream: &open::Stream, file: &Path, full: bo
     }
     progress.finish();
     g.finish(&capture);
-    g.facts.stream = stream.report().map(Stream::of);
+    g.facts.stream = stream.report().as_ref().map(Stream::of);
     Ok(g.facts)
 }
 

@@ -1,0 +1,717 @@
+//! Sandboxes that are recorded as they run: what the capture tells, and what happens when a sandbox or a recorder is
+//! killed, stalls, or is sent nonsense. The tests with sandboxes need root, runsc and a static busybox.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::sandboxes::{Container, Sandboxes};
+use common::{SCAPKIT, convert, info, run, scapkit, shared, skipped, sound, stem};
+use rustix::fd::OwnedFd;
+use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use scapkit_capture::gvisor::stream::{Reader, Sent, StreamLimits, What, Writer};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// For anything that is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[track_caller]
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < until, "{what}: not in {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits for the end of a child; kills it when that takes too long.
+#[track_caller]
+fn end(child: &mut Child) -> ExitStatus {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if Instant::now() > until {
+            let _ = child.kill();
+            panic!("a program did not end in {PATIENCE:?}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[track_caller]
+fn signal(pid: u32, name: &str) {
+    run(Command::new("kill").arg(format!("-{name}")).arg(pid.to_string())).expect(0);
+}
+
+/// Whether somebody listens at a socket.
+fn listens(socket: &Path) -> bool {
+    let path = socket.to_str().unwrap();
+    // Number of references, protocol, flags (of which one says that it listens), type, state, inode, path.
+    let is = |line: &str| line.ends_with(path) && line.split_whitespace().nth(3) == Some("00010000");
+    std::fs::read_to_string("/proc/net/unix").unwrap().lines().any(is)
+}
+
+/// A recorder that runs. Killed at the end if it still does.
+struct Recorder {
+    child: Child,
+    folder: PathBuf,
+    name: String,
+}
+
+impl Recorder {
+    fn command(folder: &Path, name: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(SCAPKIT);
+        command.args(["record", "--engine", "gvisor", "--compress", "none", "--socket"]).arg(folder.join("s"));
+        command.arg("--raw").arg(folder.join(format!("{name}.gvstream")));
+        command.arg("-o").arg(folder.join(format!("{name}.scap"))).args(more);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(File::create(folder.join(format!("{name}.err"))).unwrap());
+        command
+    }
+
+    /// Records into NAME.scap and NAME.gvstream of `folder`, whose socket is `s`.
+    #[track_caller]
+    fn start(folder: &Path, name: &str, more: &[&str]) -> Recorder {
+        let child = Recorder::command(folder, name, more).spawn().unwrap();
+        let mut recorder = Recorder { child, folder: folder.to_owned(), name: name.to_owned() };
+        wait_until("the recorder's socket", || {
+            if let Some(status) = recorder.child.try_wait().unwrap() {
+                panic!("the recorder ended: {status}: {}", recorder.said());
+            }
+            listens(&folder.join("s"))
+        });
+        recorder
+    }
+
+    fn said(&self) -> String {
+        let said = std::fs::read(self.folder.join(format!("{}.err", self.name))).unwrap();
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    fn raw(&self) -> PathBuf {
+        self.folder.join(format!("{}.gvstream", self.name))
+    }
+
+    fn out(&self) -> PathBuf {
+        self.folder.join(format!("{}.scap", self.name))
+    }
+
+    /// Tells it to end.
+    #[track_caller]
+    fn end(mut self) -> Recording {
+        signal(self.child.id(), "TERM");
+        let status = end(&mut self.child);
+        assert!(status.success(), "{status}: {}", self.said());
+        Recording { out: self.out(), raw: self.raw(), said: self.said() }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        let _ = (self.child.kill(), self.child.wait());
+    }
+}
+
+/// What a recorder has left behind.
+struct Recording {
+    out: PathBuf,
+    raw: PathBuf,
+    said: String,
+}
+
+impl Recording {
+    /// Fails unless it is a sound capture that is also what the packets convert to.
+    #[track_caller]
+    fn check(&self) {
+        sound(&self.out);
+        self.is_what_converts(&[]);
+    }
+
+    #[track_caller]
+    fn is_what_converts(&self, more: &[&str]) {
+        let converted = self.raw.with_extension("converted");
+        convert(&self.raw, &converted, &[&["--compress", "none"], more].concat());
+        same_bytes(&converted, &self.out);
+    }
+
+    /// A line for each event.
+    #[track_caller]
+    fn lines(&self, format: &str, filter: &str) -> Vec<String> {
+        lines(&self.out, format, filter)
+    }
+
+    /// Events by name, ends of calls and what is no call.
+    #[track_caller]
+    fn counts(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        self.lines("%evt.type", ENDS).into_iter().for_each(|name| *counts.entry(name).or_default() += 1);
+        counts
+    }
+}
+
+#[track_caller]
+fn lines(file: &Path, format: &str, filter: &str) -> Vec<String> {
+    let format = format!("*{format}");
+    let mut args = vec![OsStr::new("read"), file.as_os_str(), OsStr::new("-p"), OsStr::new(&format)];
+    // What is hidden unless it is asked for, such as losses, is wanted too.
+    args.push(OsStr::new("--all"));
+    args.extend((!filter.is_empty()).then_some(OsStr::new(filter)));
+    scapkit(args).expect(0).out().lines().map(ToOwned::to_owned).collect()
+}
+
+#[track_caller]
+fn same_bytes(left: &Path, right: &Path) {
+    let [a, b] = [left, right].map(|file| std::fs::read(file).unwrap());
+    if a == b {
+        return;
+    }
+    // What is different is said in events.
+    let format = "%evt.rawtime %evt.type %thread.tid %proc.name %evt.args";
+    let [of_left, of_right] = [left, right].map(|file| lines(file, format, ""));
+    let at = of_left.iter().zip(&of_right).position(|(a, b)| a != b);
+    let at = at.unwrap_or(of_left.len().min(of_right.len()));
+    panic!(
+        "{} has {} bytes, {} events, {} has {}, {}; from event {at} on: {:?} and {:?}",
+        left.display(),
+        a.len(),
+        of_left.len(),
+        right.display(),
+        b.len(),
+        of_right.len(),
+        &of_left[at..of_left.len().min(at + 3)],
+        &of_right[at..of_right.len().min(at + 3)]
+    );
+}
+
+/// What runsc is told, as a file.
+#[track_caller]
+fn config(sandboxes: &Sandboxes, points: &str, more: &[&str]) -> PathBuf {
+    let file = sandboxes.path(&format!("{points}.json"));
+    let mut command = Command::new(SCAPKIT);
+    command.args(["gvisor", "config", "--fail-closed", "--points", points, "--socket"]).arg(sandboxes.path("s"));
+    run(command.arg("-o").arg(&file).args(more)).expect(0);
+    file
+}
+
+/// In a test nothing may be lost because the machine is busy.
+const PATIENT: [&str; 2] = ["--retries", "20"];
+
+/// Records the tour of our workload, as the command that the recorder runs.
+#[track_caller]
+fn tour(points: &str) -> Option<(Sandboxes, Recording)> {
+    let mut sandboxes = Sandboxes::with_workload()?;
+    let file = config(&sandboxes, points, &PATIENT);
+    let args = ["/bin/workload", "tour"];
+    let container = Container { id: "tour", args: &args, config: Some(&file), ..Container::default() };
+    let runsc = sandboxes.command(&container);
+    let folder = sandboxes.path("");
+    let mut command = Recorder::command(&folder, points, &["--"]);
+    command.arg(runsc.get_program()).args(runsc.get_args()).current_dir(runsc.get_current_dir().unwrap());
+    let child = command.spawn().unwrap();
+    let mut recorder = Recorder { child, folder, name: points.to_owned() };
+    let status = end(&mut recorder.child);
+    assert!(status.success(), "{status}: {}{}", recorder.said(), sandboxes.said("tour"));
+    let recording = Recording { out: recorder.out(), raw: recorder.raw(), said: recorder.said() };
+    recording.check();
+    assert!(!recording.said.contains("lost"), "{}", recording.said);
+    drop(recorder);
+    Some((sandboxes, recording))
+}
+
+/// Ends of calls, and what is no call.
+const ENDS: &str = "(evt.dir=< or evt.type=procexit) and not evt.type=container";
+
+/// What the tour does, in events: a filter, and how many.
+const TOUR: &[(&str, usize)] = &[
+    ("evt.type=execve and evt.rawres=0 and proc.args='tour' and proc.exe=/bin/workload", 1),
+    ("evt.type=execve and evt.rawres=0 and proc.exe=true and proc.args='an argument' and proc.exepath=/bin/busybox", 1),
+    ("evt.type=execve and evt.rawres=-2", 1),
+    ("evt.type=openat and evt.rawres=-2 and evt.arg.name startswith /tmp/missing", 5),
+    ("evt.type=openat and evt.rawres=-2 and evt.arg.name startswith /tmp/thread", 2),
+    ("evt.type=openat and evt.rawres>=0 and evt.arg.name startswith /tmp/made", 3),
+    ("evt.type=connect and evt.rawres=0 and evt.arg.addr=127.0.0.1:4242", 1),
+    ("evt.type=connect and evt.rawres=-111 and evt.arg.addr=127.0.0.1:4243", 1),
+    ("evt.type=connect and evt.rawres=-2 and evt.arg.addr=/tmp/nobody", 1),
+    ("evt.type=clone and evt.rawres=0 and proc.pname=workload", 4),
+    ("evt.type=clone and evt.rawres=0 and thread.ismain=false", 2),
+    ("evt.type=clone and evt.rawres>0", 6),
+    ("evt.type=procexit", 7),
+    ("evt.type=chdir and evt.rawres=0", 2),
+    ("evt.type=chdir and evt.rawres=-2 and evt.arg.path=/tmp/nowhere", 1),
+];
+
+/// The same for calls that the smallest set of points leaves out.
+const TOUR_MORE: &[(&str, usize)] = &[
+    ("evt.type=mkdir and evt.rawres=0", 3),
+    ("evt.type=mkdir and evt.rawres=-17", 1),
+    ("evt.type=rename and evt.rawres=0", 3),
+    ("evt.type=unlink and evt.rawres=0", 3),
+    ("evt.type=dup and evt.rawres>=0", 4),
+    ("evt.type=dup and evt.rawres=-9", 1),
+    ("evt.type=connect and evt.rawres=0 and fd.sip=127.0.0.1 and fd.sport=4242", 1),
+    ("evt.type=bind and evt.rawres=0 and fd.name=127.0.0.1:4242", 1),
+    ("evt.type=listen and evt.rawres=0", 1),
+    ("evt.type in (accept, accept4) and evt.rawres>=0", 1),
+    ("evt.type in (pipe, pipe2) and evt.rawres=0", 1),
+    ("evt.type=write and evt.rawres=5", 4),
+];
+
+#[track_caller]
+fn tells_the_tour(recording: &Recording, wanted: &[(&str, usize)]) {
+    let format = "%evt.rawtime %evt.dir %evt.type %thread.tid %proc.pid %proc.name %evt.args";
+    let wrong: Vec<_> = wanted
+        .iter()
+        .map(|(filter, count)| {
+            let filter = format!("{ENDS} and container.id=tour and {filter}");
+            (recording.lines("%evt.type", &filter).len(), *count, filter)
+        })
+        .filter(|(found, wanted, _)| found != wanted)
+        .collect();
+    let all = recording.lines(format, "not evt.type in (read, close, mmap, brk)").join("\n");
+    assert!(wrong.is_empty(), "found, wanted, of: {wrong:#?}\n{all}");
+}
+
+#[test]
+fn a_sandbox_is_told_as_it_was() {
+    let Some((_sandboxes, recording)) = tour("recommended") else { return };
+    tells_the_tour(&recording, TOUR);
+    tells_the_tour(&recording, TOUR_MORE);
+    let exits = recording.lines("%evt.arg.status", "evt.type=procexit and proc.name=workload");
+    let codes: BTreeSet<_> = exits.iter().map(|status| status.parse::<u32>().unwrap() >> 8).collect();
+    assert_eq!(codes, BTreeSet::from([0, 10, 11, 12]));
+    let text = info(&recording.out);
+    assert_eq!(text["events"]["lost"], 0, "{text}");
+}
+
+#[test]
+fn all_points_tell_no_call_twice() {
+    let Some((_sandboxes, all)) = tour("all") else { return };
+    tells_the_tour(&all, TOUR);
+    tells_the_tour(&all, TOUR_MORE);
+    let Some((_sandboxes, recommended)) = tour("recommended") else { return };
+    let (all, recommended) = (all.counts(), recommended.counts());
+    for (name, count) in &recommended {
+        assert_eq!(all.get(name), Some(count), "{name}: all {all:?}, recommended {recommended:?}");
+    }
+}
+
+#[test]
+fn the_smallest_set_tells_what_matters_most() {
+    let Some((_sandboxes, recording)) = tour("minimal") else { return };
+    tells_the_tour(&recording, TOUR);
+    let counts = recording.counts();
+    assert!(!counts.contains_key("close") && !counts.contains_key("mkdir"), "{counts:?}");
+}
+
+/// A container that goes on until it is killed, starting a program from time to time.
+const BEAT: [&str; 3] = ["/bin/sh", "-c", "while :; do /bin/sleep 0.05; /bin/cat /no/such/file; done"];
+
+#[test]
+fn two_sandboxes_on_one_socket() {
+    let Some(mut sandboxes) = Sandboxes::with_workload() else { return };
+    let file = config(&sandboxes, "recommended", &PATIENT);
+    let recorder = Recorder::start(&sandboxes.path(""), "two", &[]);
+    let args = ["/bin/workload", "tour"];
+    for id in ["one", "two"] {
+        sandboxes.spawn(&Container { id, args: &args, config: Some(&file), ..Container::default() });
+    }
+    sandboxes.wait();
+    let recording = recorder.end();
+    recording.check();
+    let mut halves = BTreeMap::<String, BTreeSet<u64>>::new();
+    let mut counts = BTreeMap::<String, usize>::new();
+    for line in recording.lines("%container.id %thread.tid", ENDS) {
+        let (container, tid) = line.split_once(' ').unwrap();
+        halves.entry(container.to_owned()).or_default().insert(tid.parse::<u64>().unwrap() >> 32);
+        *counts.entry(container.to_owned()).or_default() += 1;
+    }
+    assert_eq!(halves.keys().collect::<Vec<_>>(), ["one", "two"]);
+    assert!(halves.values().all(|of| of.len() == 1) && halves["one"] != halves["two"], "{halves:?}");
+    // The same was done in both.
+    for filter in TOUR.iter().chain(TOUR_MORE) {
+        for id in ["one", "two"] {
+            let of = format!("{ENDS} and container.id={id} and {}", filter.0);
+            assert_eq!(recording.lines("%evt.type", &of).len(), filter.1, "{of}");
+        }
+    }
+    let times: Vec<u64> = recording.lines("%evt.rawtime", "").iter().map(|t| t.parse().unwrap()).collect();
+    assert!(times.first() > Some(&0));
+}
+
+#[test]
+fn a_sandbox_that_is_killed() {
+    let Some(mut sandboxes) = Sandboxes::new() else { return };
+    let file = config(&sandboxes, "recommended", &PATIENT);
+    let recorder = Recorder::start(&sandboxes.path(""), "killed", &[]);
+    let script = ["/bin/sh", "-c", "/bin/sleep 100 & while :; do /bin/cat /no/such/file; /bin/sleep 0.05; done"];
+    let victim = Container { id: "victim", args: &script, config: Some(&file), detached: true, ..Container::default() };
+    sandboxes.start(&victim);
+    wait_until("messages", || recorder.raw().metadata().unwrap().len() > 50_000);
+    signal(u32::try_from(sandboxes.find("victim").pid).unwrap(), "KILL");
+    let args = ["/bin/true"];
+    sandboxes.start(&Container { id: "later", args: &args, config: Some(&file), ..Container::default() });
+    let recording = recorder.end();
+    recording.check();
+    // Every thread that was made has ended, and those that were alive with the time of the last message.
+    let tids = |filter: &str| recording.lines("%thread.tid", filter).into_iter().collect::<BTreeSet<_>>();
+    let all = tids("container.id=victim");
+    assert!(all.len() > 5, "{all:?}");
+    assert_eq!(all, tids("container.id=victim and evt.type=procexit"));
+    let told = recording.lines("%evt.rawtime", "container.id=victim and not evt.type=procexit");
+    let last = told.iter().map(|t| t.parse::<u64>().unwrap()).max().unwrap();
+    let ends = recording.lines("%evt.rawtime %proc.args", "container.id=victim and evt.type=procexit");
+    let sleeper = ends.iter().find(|line| line.ends_with(" 100")).unwrap();
+    let at = sleeper.split(' ').next().unwrap().parse::<u64>().unwrap();
+    assert!(at >= last, "{at} {last}");
+    let init =
+        recording.lines("%evt.rawtime", "container.id=victim and evt.type=procexit and proc.args contains no/such");
+    assert_eq!(init.last().unwrap().parse::<u64>().unwrap(), at);
+    // And the recorder went on.
+    let execs = recording.lines("%proc.name", "container.id=later and evt.type=execve and evt.dir=<");
+    assert_eq!(execs, ["true"]);
+}
+
+#[test]
+fn a_recorder_that_is_killed_and_its_successor() {
+    let Some(mut sandboxes) = Sandboxes::new() else { return };
+    let file = config(&sandboxes, "recommended", &PATIENT);
+    let folder = sandboxes.path("");
+    let mut first = Recorder::start(&folder, "first", &[]);
+    let beat = Container { id: "beat", args: &BEAT, config: Some(&file), detached: true, ..Container::default() };
+    sandboxes.start(&beat);
+    // What is older than a second is in the file.
+    wait_until("messages", || first.raw().metadata().unwrap().len() > 20_000);
+    std::thread::sleep(Duration::from_millis(1500));
+    first.child.kill().unwrap();
+    first.child.wait().unwrap();
+    let execs = lines(&first.out(), "%proc.name", "evt.type=execve and evt.dir=< and container.id=beat");
+    assert!(execs.len() > 3 && execs[0] == "sh" && execs.contains(&"sleep".to_owned()), "{execs:?}");
+    let verdict = scapkit([OsStr::new("verify"), first.out().as_os_str()]);
+    let truncated = verdict.err() + &verdict.out();
+    assert!(verdict.code() == 0 || truncated.contains("truncated"), "{truncated}");
+    assert!(sandboxes.path("s").exists());
+
+    let root = sandboxes.path("root");
+    let second = Recorder::start(&folder, "second", &["--attach", "all", "--root", root.to_str().unwrap()]);
+    wait_until("messages", || second.raw().metadata().unwrap().len() > 20_000);
+    let recording = second.end();
+    recording.check();
+    assert!(!folder.join("s").exists());
+    // Its first process is known before anything is heard of it, and so it is the parent of all others.
+    let format = "%container.id %proc.vpid %proc.name %proc.args";
+    let told = recording.lines(format, "evt.dir=< and proc.name=sh and proc.vpid=1");
+    assert!(!told.is_empty() && told.iter().all(|line| *line == format!("beat 1 sh -c {}", BEAT[2])), "{told:?}");
+    let parents = recording.lines("%proc.pname", "evt.type=execve and evt.dir=< and proc.name=sleep");
+    assert!(!parents.is_empty() && parents.iter().all(|name| name == "sh"), "{parents:?}");
+    let text = info(&recording.out);
+    assert!(text["processes"].as_u64().is_none_or(|n| n >= 1), "{text}");
+}
+
+/// What the headers of a recording's packets say of losses, connection by connection, in all.
+fn lost_by_headers(raw: &Path) -> u64 {
+    let mut reader = Reader::new(File::open(raw).unwrap(), StreamLimits::default()).unwrap();
+    let mut last = BTreeMap::new();
+    while let Some(sent) = reader.next().unwrap() {
+        if let What::Packet(packet) = sent.what {
+            last.insert(sent.connection, scapkit_proto::Header::parse(&packet).unwrap().dropped);
+        }
+    }
+    last.into_values().map(u64::from).sum()
+}
+
+#[test]
+fn what_a_sandbox_could_not_send_is_counted() {
+    let Some(mut sandboxes) = Sandboxes::with_workload() else { return };
+    let file = config(&sandboxes, "recommended", &["--retries", "0"]);
+    let recorder = Recorder::start(&sandboxes.path(""), "stalled", &[]);
+    let args = ["/bin/workload", "storm", "4000"];
+    sandboxes.spawn(&Container { id: "storm", args: &args, config: Some(&file), ..Container::default() });
+    wait_until("messages", || recorder.raw().metadata().unwrap().len() > 50_000);
+    signal(recorder.child.id(), "STOP");
+    std::thread::sleep(Duration::from_millis(1500));
+    signal(recorder.child.id(), "CONT");
+    sandboxes.wait();
+    let recording = recorder.end();
+    recording.check();
+    let lost = lost_by_headers(&recording.raw);
+    assert!(lost > 500, "{lost}");
+    let drops = recording.lines("%evt.arg.ratio", "evt.type=drop");
+    assert_eq!(drops.iter().map(|n| n.parse::<u64>().unwrap()).sum::<u64>(), lost, "{drops:?}");
+    assert_eq!(info(&recording.out)["events"]["lost"], lost);
+    assert!(recording.said.contains("messages were lost by sandboxes before they could be sent"), "{}", recording.said);
+}
+
+#[test]
+fn execs_are_shown_as_they_happen() {
+    let Some(mut sandboxes) = Sandboxes::new() else { return };
+    let file = config(&sandboxes, "recommended", &PATIENT);
+    let socket = sandboxes.path("s");
+    let begin = |command: &str, more: &[&str]| {
+        let mut begun = Command::new(SCAPKIT);
+        begun.args([command, "--engine", "gvisor", "--socket"]).arg(&socket).args(more);
+        let child = begun.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until("the socket", || listens(&socket));
+        child
+    };
+    let beat = |id| Container { id, args: &BEAT, config: Some(&file), detached: true, ..Container::default() };
+    // The recorder ends while the sandbox goes on: it has shown what was asked for.
+    let mut live = begin("live", &["--json", "-p", "%evt.type %proc.name %container.id", "-n", "3", "evt.type=execve"]);
+    sandboxes.start(&beat("shown"));
+    let status = end(&mut live);
+    let output = live.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr).into_owned());
+    assert!(status.success(), "{status}: {err}");
+    let execs: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(execs.len(), 3, "{out}");
+    assert!(execs.iter().all(|exec| exec["evt.type"] == "execve" && exec["container.id"] == "shown"), "{out}");
+    assert_eq!(execs[0]["proc.name"], "sh", "{out}");
+
+    let mut open = begin("open", &["--duration", "4s", "--json"]);
+    sandboxes.start(&beat("counted"));
+    let status = end(&mut open);
+    let output = open.wait_with_output().unwrap();
+    assert!(status.success(), "{status}: {}", String::from_utf8_lossy(&output.stderr));
+    let out = String::from_utf8(output.stdout).unwrap();
+    let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    assert_eq!(last["last"], true, "{last}");
+    let by_type = last["by_type"].as_object().unwrap();
+    assert_eq!(
+        by_type.values().map(|n| n.as_u64().unwrap()).sum::<u64>(),
+        last["captured"].as_u64().unwrap(),
+        "{last}"
+    );
+    assert!(by_type["< execve"].as_u64().unwrap() >= 1 && last["captured"].as_u64().unwrap() > 10, "{last}");
+    assert_eq!(last["drops"]["buffer"], 0, "{last}");
+}
+
+#[test]
+fn processes_that_a_file_tells() {
+    let Some(mut sandboxes) = Sandboxes::new() else { return };
+    let beat = Container { id: "beat", args: &BEAT, detached: true, ..Container::default() };
+    sandboxes.start(&beat);
+    let listed = run(sandboxes.runsc().args(["trace", "procfs", "beat"])).expect(0);
+    let file = sandboxes.path("procfs.txt");
+    std::fs::write(&file, &listed.stdout).unwrap();
+    let folder = sandboxes.path("");
+    let recorder = Recorder::start(&folder, "known", &["--procfs", file.to_str().unwrap()]);
+    sandboxes.gvisor(&format!("attach --socket {} beat", folder.join("s").display())).expect(0);
+    wait_until("messages", || recorder.raw().metadata().unwrap().len() > 20_000);
+    let recording = recorder.end();
+    recording.check();
+    let names = recording.lines("%proc.name %proc.args", "evt.dir=< and proc.vpid=1 and not evt.type=container");
+    assert!(!names.is_empty() && names.iter().all(|line| *line == format!("sh -c {}", BEAT[2])), "{names:?}");
+    let parents = recording.lines("%proc.pname", "evt.type=execve and evt.dir=< and proc.name=sleep");
+    assert!(!parents.is_empty() && parents.iter().all(|name| name == "sh"), "{parents:?}");
+
+    // The same when the packets alone are converted, and the file is told then.
+    let alone = folder.join("alone.gvstream");
+    without_processes(&recording.raw, &alone);
+    let moved = Recording { raw: alone, ..recording };
+    moved.is_what_converts(&["--procfs", file.to_str().unwrap()]);
+}
+
+/// Copies a recording's packets without the lists of processes.
+fn without_processes(from: &Path, to: &Path) {
+    let mut reader = Reader::new(File::open(from).unwrap(), StreamLimits::default()).unwrap();
+    let mut writer = Writer::create(to).unwrap();
+    let mut left_out = 0;
+    while let Some(sent) = reader.next().unwrap() {
+        if matches!(sent.what, What::Procfs(_)) {
+            left_out += 1;
+        } else {
+            writer.sent(&sent).unwrap();
+        }
+    }
+    writer.flush().unwrap();
+    assert_eq!(left_out, 1);
+}
+
+/// What an attached sandbox leaves in the file of packets converts, whether anything was heard of it or not.
+#[test]
+fn lists_of_processes_come_before_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("raw.gvstream");
+    let out = folder.path().join("out.scap");
+    let dump = concat!(
+        "CONTAINER of-list\nPROCFS DUMP\n\n",
+        r#"{"exe":"/bin/busybox","args":["sh","-i"],"cwd":"/","status":{"comm":"sh","pid":1}}"#,
+        "\n"
+    );
+    // `sentry/task_exit` at one second, by thread 1 of process 1.
+    let message = [8, 0, 5, 0, 0, 0, 0, 0, 0x0a, 10, 8, 0x80, 0x94, 0xeb, 0xdc, 3, 0x10, 1, 0x20, 1];
+    for is_heard_of in [true, false] {
+        let mut writer = Writer::create(&raw).unwrap();
+        let mut sent = |what| writer.sent(&Sent { connection: 0, what }).unwrap();
+        sent(What::Opened);
+        sent(What::Procfs(dump.into()));
+        if is_heard_of {
+            sent(What::Packet(message.to_vec().into()));
+        }
+        writer.flush().unwrap();
+        convert(&raw, &out, &[]);
+        if is_heard_of {
+            sound(&out);
+        }
+        let text = info(&out);
+        assert_eq!(text["threads"]["listed"], 1, "{text}");
+        let format = "%evt.rawtime %evt.type %proc.cmdline %container.id %container.name";
+        let told = lines(&out, format, "");
+        let exit = "1000000000 procexit sh -i of-list of-list";
+        assert_eq!(told.last().map(String::as_str), is_heard_of.then_some(exit), "{told:?}");
+        assert!(told.iter().all(|line| line.starts_with("1000000000 ")), "{told:?}");
+    }
+}
+
+/// Something that connects as a sandbox does.
+fn dial(socket: &Path) -> OwnedFd {
+    let fd = net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+    net::connect(&fd, &SocketAddrUnix::new(socket).unwrap()).unwrap();
+    fd
+}
+
+fn tell(to: &OwnedFd, packet: &[u8]) -> rustix::io::Result<usize> {
+    net::send(to, packet, SendFlags::NOSIGNAL)
+}
+
+/// What comes back; empty at the end.
+fn answer(from: &OwnedFd) -> Vec<u8> {
+    let mut reply = [0; 16];
+    let length = net::recv(from, &mut reply[..], RecvFlags::empty()).map_or(0, |(length, _)| length);
+    reply[..length].to_vec()
+}
+
+const VERSION_1: [u8; 2] = [8, 1];
+
+#[track_caller]
+fn connected(socket: &Path) -> OwnedFd {
+    let fd = dial(socket);
+    tell(&fd, &VERSION_1).unwrap();
+    assert_eq!(answer(&fd), VERSION_1);
+    fd
+}
+
+/// The packets of a file with one connection.
+fn packets(file: &Path) -> Vec<Vec<u8>> {
+    let mut reader = Reader::new(File::open(file).unwrap(), StreamLimits::default()).unwrap();
+    let mut packets = Vec::new();
+    while let Some(sent) = reader.next().unwrap() {
+        if let What::Packet(packet) = sent.what {
+            packets.push(packet.to_vec());
+        }
+    }
+    packets
+}
+
+#[test]
+fn recorded_packets_sent_again() {
+    let Some(shared) = shared() else { return };
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(shared.join("gvisor")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|e| e == "gvstream"));
+    files.sort();
+    assert!(files.len() >= 18, "{}", files.len());
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    for file in &files {
+        let name = stem(file);
+        let recorder = Recorder::start(folder.path(), &name, &[]);
+        let to = connected(&socket);
+        let packets = packets(file);
+        packets.iter().for_each(|packet| assert_eq!(tell(&to, packet), Ok(packet.len()), "{name}"));
+        drop(to);
+        let recording = recorder.end();
+        if packets.is_empty() {
+            // A file of a recorder has one event at least, as some readers want it: a mark that means nothing.
+            assert_eq!(recording.lines("%evt.type", ""), ["sysdigevent"], "{name}");
+            continue;
+        }
+        recording.is_what_converts(&[]);
+        let of_shared = Recording { raw: folder.path().join("shared"), ..recording };
+        std::fs::copy(file, &of_shared.raw).unwrap();
+        of_shared.is_what_converts(&[]);
+    }
+    // Two at the same time: packets of both are merged by their times, and each tells what it tells alone.
+    let pair = ["17-two-sandboxes", "17-two-sandboxes-1"].map(|name| shared.join(format!("gvisor/{name}.gvstream")));
+    let recorder = Recorder::start(folder.path(), "both", &[]);
+    let to = [(); 2].map(|()| connected(&socket));
+    let [first, second] = pair.each_ref().map(|file| packets(file));
+    assert_eq!(first.len(), second.len());
+    for (one, other) in first.iter().zip(&second) {
+        tell(&to[0], one).unwrap();
+        tell(&to[1], other).unwrap();
+    }
+    drop(to);
+    let recording = recorder.end();
+    recording.check();
+    for (file, id) in pair.iter().zip(["sandbox-1", "sandbox-2"]) {
+        let alone = folder.path().join("alone.scap");
+        convert(file, &alone, &["--compress", "none"]);
+        let format = "%evt.rawtime %evt.type %thread.vtid %proc.name %evt.failed";
+        let filter = format!("{ENDS} and container.id={id}");
+        let told = recording.lines(format, &filter);
+        assert!(told.len() > 50, "{}", told.len());
+        assert_eq!(told, lines(&alone, format, &filter));
+    }
+}
+
+#[test]
+fn who_does_not_keep_to_the_protocol_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let recorder = Recorder::start(folder.path(), "refused", &[]);
+    // No version, a version of 0, and nonsense instead of one.
+    for handshake in [&[8, 0][..], b"GET / HTTP/1.1\r\n\r\n", &[0xff; 64], &[8; 20_000]] {
+        let fd = dial(&socket);
+        tell(&fd, handshake).unwrap();
+        assert_eq!(answer(&fd), b"", "{handshake:?}");
+    }
+    // Packets that are none, until the recorder has enough of it.
+    let fd = connected(&socket);
+    wait_until("the end of a connection", || tell(&fd, b"\x01").is_err());
+    // One that is larger than any message is passed over, as the rest of the connection shows.
+    let good = connected(&socket);
+    net::sockopt::set_socket_send_buffer_size(&good, 4 << 20).unwrap();
+    let is_sent = tell(&good, &vec![8; (1 << 20) + 1]).is_ok();
+    let root = rustix::process::geteuid().is_root();
+    if root {
+        // Anybody may connect now, by the mode of the socket.
+        for path in [folder.path(), &socket] {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o777)).unwrap();
+        }
+        let of_thread = socket.clone();
+        let stranger = std::thread::spawn(move || {
+            let nobody = rustix::process::Uid::from_raw(65534);
+            rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+            let fd = dial(&of_thread);
+            let _ = tell(&fd, &VERSION_1);
+            answer(&fd)
+        });
+        assert_eq!(stranger.join().unwrap(), b"");
+    } else {
+        skipped("a client of another user needs root");
+    }
+    // A message of `sentry/task_exit` at one second, by thread 7.
+    let message = [8, 0, 5, 0, 0, 0, 0, 0, 0x0a, 8, 8, 0x80, 0x94, 0xeb, 0xdc, 3, 0x10, 7];
+    tell(&good, &message).unwrap();
+    drop(good);
+    let recording = recorder.end();
+    recording.check();
+    assert_eq!(recording.lines("%evt.rawtime %thread.tid", "evt.type=procexit"), ["1000000000 4294967303"]);
+    for (says, times) in [
+        ("handshake: wanted version 1 or later, found 0", 1),
+        ("handshake: ", 4),
+        ("packets without a proper header", 1),
+        ("only users", usize::from(root)),
+    ] {
+        assert_eq!(recording.said.matches(says).count(), times, "{says}: {}", recording.said);
+    }
+    assert_eq!(recording.said.contains("1 for their size"), is_sent, "{}", recording.said);
+}
