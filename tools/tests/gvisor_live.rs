@@ -6,10 +6,11 @@
 mod common;
 
 use common::sandboxes::{Container, Sandboxes};
-use common::{SCAPKIT, convert, info, run, scapkit, shared, skipped, sound, stem};
+use common::{SCAPKIT, convert, have, info, run, scapkit, shared, skipped, sound, stem};
 use rustix::fd::OwnedFd;
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use scapkit_capture::gvisor::stream::{Reader, Sent, StreamLimits, What, Writer};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -446,7 +447,11 @@ fn what_a_sandbox_could_not_send_is_counted() {
     let drops = recording.lines("%evt.arg.ratio", "evt.type=drop");
     assert_eq!(drops.iter().map(|n| n.parse::<u64>().unwrap()).sum::<u64>(), lost, "{drops:?}");
     assert_eq!(info(&recording.out)["events"]["lost"], lost);
-    assert!(recording.said.contains("messages were lost by sandboxes before they could be sent"), "{}", recording.said);
+    assert!(
+        recording.said.contains("messages were lost, by sandboxes before they could be sent"),
+        "{}",
+        recording.said
+    );
 }
 
 #[test]
@@ -714,4 +719,86 @@ fn who_does_not_keep_to_the_protocol_is_refused() {
         assert_eq!(recording.said.matches(says).count(), times, "{says}: {}", recording.said);
     }
     assert_eq!(recording.said.contains("1 for their size"), is_sent, "{}", recording.said);
+}
+
+/// Docker's daemon in a folder of its own, ended with all that it has made.
+struct Docker {
+    daemon: Child,
+    folder: PathBuf,
+}
+
+impl Docker {
+    /// Starts one that has runsc as a runtime, with `config` for all its sandboxes.
+    #[track_caller]
+    fn start(folder: PathBuf, config: &Path) -> Docker {
+        let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+        let runsc = run(Command::new("sh").args(["-c", "command -v runsc"])).expect(0).out();
+        let config = format!("--pod-init-config={}", config.display());
+        let runsc_args = ["--platform=ptrace", "--ignore-cgroups", "--network=none", "--overlay2=all:memory", &config];
+        let settings = json!({"runtimes": {"runsc": {"path": runsc.trim(), "runtimeArgs": runsc_args}}});
+        std::fs::write(at("daemon.json"), settings.to_string()).unwrap();
+        std::fs::create_dir(at("run")).unwrap();
+        let mut command = Command::new("dockerd");
+        command.args(["--config-file", &at("daemon.json"), "--data-root", &at("data"), "--exec-root", &at("exec")]);
+        command.args(["--pidfile", &at("pid"), "--host", &format!("unix://{}", at("run/docker.sock"))]);
+        command.args(["--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip6tables=false"]);
+        let said = File::create(at("dockerd.err")).unwrap();
+        command.stdin(Stdio::null()).stdout(said.try_clone().unwrap()).stderr(said);
+        let mut docker = Docker { daemon: command.spawn().unwrap(), folder };
+        wait_until("dockerd", || {
+            if let Some(status) = docker.daemon.try_wait().unwrap() {
+                panic!("dockerd: {status}: {}", std::fs::read_to_string(docker.folder.join("dockerd.err")).unwrap());
+            }
+            run(&mut docker.command(&["version"])).code() == 0
+        });
+        docker
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("timeout");
+        command.args(["-k", "5", "60", "docker", "--host"]);
+        command.arg(format!("unix://{}", self.folder.join("run/docker.sock").display())).args(args);
+        command
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        let _ = run(&mut self.command(&["rm", "--force", "web"]));
+        let _ = run(Command::new("kill").arg(self.daemon.id().to_string()));
+        let until = Instant::now() + PATIENCE;
+        while self.daemon.try_wait().is_ok_and(|status| status.is_none()) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = (self.daemon.kill(), self.daemon.wait());
+        // Left mounted by the daemon.
+        let _ = rustix::mount::unmount(self.folder.join("exec/netns/default"), rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn a_container_of_docker() {
+    if !(have("dockerd") && have("docker")) {
+        return;
+    }
+    let Some(sandboxes) = Sandboxes::new() else { return };
+    let file = config(&sandboxes, "recommended", &PATIENT);
+    let folder = sandboxes.path("docker");
+    std::fs::create_dir(&folder).unwrap();
+    let docker = Docker::start(folder, &file);
+    let archive = sandboxes.path("box.tar");
+    run(Command::new("tar").arg("-C").arg(sandboxes.path("rootfs")).arg("-cf").arg(&archive).arg(".")).expect(0);
+    run(&mut docker.command(&["import", archive.to_str().unwrap(), "box:1"])).expect(0);
+    let recorder = Recorder::start(&sandboxes.path(""), "docker", &[]);
+    let args = ["run", "--name", "web", "--runtime=runsc", "--network=none", "box:1"];
+    let script = ["/bin/sh", "-c", "/bin/cat /no/such/file; exit 7"];
+    run(&mut docker.command(&[&args[..], &script].concat())).expect(7);
+    let id = run(&mut docker.command(&["inspect", "--format", "{{.Id}}", "web"])).expect(0).out();
+    let recording = recorder.end();
+    recording.check();
+    let execs = recording.lines("%container.id %proc.args", "evt.type=execve and evt.dir=<");
+    let short = &id[..12];
+    assert_eq!(execs, [format!("{short} -c {}", script[2]), format!("{short} /no/such/file")]);
+    let failed = recording.lines("%evt.rawres", "evt.type=openat and evt.dir=< and evt.arg.name=/no/such/file");
+    assert_eq!(failed, ["-2"]);
 }
