@@ -102,7 +102,7 @@ impl AsCapture {
                 break;
             };
             // Connections and lists of processes first, as in a recording: a capture has its lists before its events.
-            if matches!(sent.what, What::Packet(_) | What::Closed) {
+            if !matches!(sent.what, What::Opened | What::Procfs(_)) {
                 if let Some(dump) = self.procfs.take() {
                     self.mapper.take(&Sent { connection: sent.connection, what: What::Procfs(dump) }, &mut self.events);
                 }

@@ -104,8 +104,8 @@ impl Gvisor {
     /// When the raw stream cannot be written.
     pub fn lists(&mut self) -> Result<Vec<u8>> {
         // Connections and lists of processes first: a capture has its lists before its events.
-        let (packets, first): (Vec<Sent>, Vec<Sent>) =
-            std::mem::take(&mut self.early).into_iter().partition(|s| matches!(s.what, What::Packet(_) | What::Closed));
+        let (first, packets): (Vec<Sent>, Vec<Sent>) =
+            std::mem::take(&mut self.early).into_iter().partition(|s| matches!(s.what, What::Opened | What::Procfs(_)));
         if let Some(dump) = self.first.take() {
             // The list is of the time before the connection, and so is what the recording begins with.
             self.take(&Sent { connection: 0, what: What::Opened })?;
