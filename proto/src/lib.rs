@@ -46,6 +46,9 @@ pub mod syscall {
     include!(concat!(env!("OUT_DIR"), "/gvisor.syscall.rs"));
 }
 
+mod begun;
+
+pub use begun::{Begun, Who};
 pub use prost::DecodeError;
 
 /// Bytes of a header today. A larger one is allowed, what follows is not known.
@@ -176,58 +179,6 @@ impl Message {
     pub fn name_of(kind: u16) -> Option<&'static str> {
         Message::KINDS.iter().find(|(number, _)| *number == kind).map(|(_, name)| *name)
     }
-}
-
-/// The beginning of a call, without what it was called with: most such messages tell no more that is of use.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Begun {
-    /// Who did it.
-    #[prost(message, optional, tag = "1")]
-    pub context_data: Option<common::ContextData>,
-    /// Number of the call.
-    #[prost(uint64, tag = "3")]
-    pub sysno: u64,
-}
-
-impl Begun {
-    /// Reads the message of a call if it tells of its beginning, that is, has no `exit`; `None` otherwise, and when
-    /// it is no message. For all kinds of calls but [`Message::Syscall`].
-    pub fn read(payload: &Bytes) -> Option<Begun> {
-        is_begin(payload)?.then(|| Begun::decode(payload.clone()).ok())?
-    }
-}
-
-/// Whether a message has no field 2; `None` when it is no message.
-fn is_begin(mut rest: &[u8]) -> Option<bool> {
-    const EXIT: u64 = 2;
-    while !rest.is_empty() {
-        let tag = varint(&mut rest)?;
-        if tag >> 3 == EXIT {
-            return Some(false);
-        }
-        let skip = match tag & 7 {
-            0 => varint(&mut rest).map(|_| 0)?,
-            1 => 8,
-            2 => usize::try_from(varint(&mut rest)?).ok()?,
-            5 => 4,
-            _ => return None,
-        };
-        rest = rest.get(skip..)?;
-    }
-    Some(true)
-}
-
-fn varint(rest: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (byte, after) = rest.split_first()?;
-        *rest = after;
-        value |= u64::from(byte & 0x7f) << shift;
-        if *byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 /// The version that a handshake packet names; 0 when it names none.

@@ -30,8 +30,7 @@ use super::stream::{Sent, What};
 use bytes::Bytes;
 use sandbox::{Room, Sandbox, Twin};
 use scapkit_format::schema::id;
-use scapkit_proto::common::ContextData;
-use scapkit_proto::{Begun, Header, Message};
+use scapkit_proto::{Begun, Header, Message, Who};
 use std::collections::BTreeMap;
 
 /// Largest number of a sandbox: ids stay below 2^53, which JSON can hold.
@@ -143,7 +142,7 @@ struct Turn<'a> {
     out: &'a mut Events,
     /// Time of the message, ns since the epoch.
     ts: u64,
-    context: &'a ContextData,
+    context: Who<'a>,
 }
 
 impl Mapper {
@@ -184,13 +183,13 @@ impl Mapper {
         let (container, dump) = named(dump);
         let (processes, notes) = procfs::parse(dump);
         self.counts.unlisted += notes.bad;
-        let context = ContextData { container_id: Bytes::copy_from_slice(container), ..ContextData::default() };
+        let context = Who { container_id: container, ..Who::default() };
         let serial = self.serial(connection, &context);
         let Some(sandbox) = self.sandboxes.get_mut(&serial) else { return };
         let begun = self.begun;
         let Mapper { room, params, counts, .. } = self;
         let ts = sandbox.last;
-        Turn { sandbox, room, params, counts, out, ts, context: &context }.listed(&processes, begun);
+        Turn { sandbox, room, params, counts, out, ts, context }.listed(&processes, begun);
         if !begun {
             self.listed.push((connection, processes));
         }
@@ -215,23 +214,21 @@ impl Mapper {
         if calls::ends_tell_all(header.kind)
             && let Some(begun) = Begun::read(&payload)
         {
-            let context = begun.context_data.unwrap_or_default();
-            self.turn(connection, header, &context, out, |turn| turn.begun(begun.sysno, header.kind));
+            self.turn(connection, header, &begun.who, out, |turn| turn.begun(begun.sysno, header.kind));
             return;
         }
         match Message::decode(header.kind, payload) {
             Some(Ok(message)) => {
-                let nothing = ContextData::default();
-                let context = message.context().unwrap_or(&nothing);
-                self.turn(connection, header, context, out, |turn| turn.message(&message));
+                let who = message.context().map(Who::from).unwrap_or_default();
+                self.turn(connection, header, &who, out, |turn| turn.message(&message));
             }
             Some(Err(_)) => {
                 self.counts.malformed += 1;
-                self.turn(connection, header, &ContextData::default(), out, |_| {});
+                self.turn(connection, header, &Who::default(), out, |_| {});
             }
             None => {
                 self.counts.unknown += 1;
-                self.turn(connection, header, &ContextData::default(), out, |_| {});
+                self.turn(connection, header, &Who::default(), out, |_| {});
             }
         }
     }
@@ -241,7 +238,7 @@ impl Mapper {
         &mut self,
         connection: u32,
         header: Header,
-        context: &ContextData,
+        context: &Who<'_>,
         out: &mut Events,
         each: impl FnOnce(&mut Turn<'_>),
     ) {
@@ -256,7 +253,7 @@ impl Mapper {
         };
         sandbox.last = ts;
         let Mapper { room, params, counts, .. } = self;
-        let mut turn = Turn { sandbox, room, params, counts, out, ts, context };
+        let mut turn = Turn { sandbox, room, params, counts, out, ts, context: *context };
         turn.tell_untold();
         if lost > 0 {
             turn.lost(lost);
@@ -266,9 +263,9 @@ impl Mapper {
 
     /// The number of the sandbox that a connection is of. A connection whose container is known already is a new
     /// session of the same sandbox.
-    fn serial(&mut self, connection: u32, context: &ContextData) -> u32 {
+    fn serial(&mut self, connection: u32, context: &Who<'_>) -> u32 {
         let known = self.connections.entry(connection).or_default().serial;
-        let container: &[u8] = &context.container_id;
+        let container = context.container_id;
         if let Some(serial) = known {
             if !container.is_empty() && !self.known.contains_key(container) {
                 self.remember(container, serial);
@@ -321,7 +318,7 @@ impl Mapper {
             return;
         };
         let Mapper { room, params, counts, .. } = self;
-        let (ts, context) = (sandbox.last, &ContextData::default());
+        let (ts, context) = (sandbox.last, Who::default());
         Turn { sandbox, room, params, counts, out, ts, context }.lost(count);
     }
 
@@ -334,7 +331,7 @@ impl Mapper {
             return;
         }
         let Mapper { room, params, counts, .. } = self;
-        let (ts, context) = (sandbox.last, &ContextData::default());
+        let (ts, context) = (sandbox.last, Who::default());
         // One that never said anything has no time at which it could end.
         if ts > 0 {
             Turn { sandbox, room, params, counts, out, ts, context }.end();

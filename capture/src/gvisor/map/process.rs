@@ -8,8 +8,8 @@ use crate::gvisor::procfs::Process;
 use crate::gvisor::raw::Arch;
 use bytes::Bytes;
 use scapkit_format::schema::id;
-use scapkit_proto::common::{ContextData, Credentials};
-use scapkit_proto::{Message, container, sentry, syscall};
+use scapkit_proto::common::Credentials;
+use scapkit_proto::{Message, Who, container, sentry, syscall};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -115,8 +115,8 @@ enum Args<'a> {
 }
 
 impl Turn<'_> {
-    fn credentials(&self) -> Option<&Credentials> {
-        self.context.credentials.as_ref()
+    fn credentials(&self) -> Option<Credentials> {
+        self.context.credentials
     }
 
     /// Before an event of a thread: one that is not known yet is made known, since it was there before the session
@@ -145,8 +145,8 @@ impl Turn<'_> {
     /// Makes a thread known by what the message says of it.
     fn introduce(&mut self, thread: i32, group: i32) {
         let context = self.context;
-        let container = self.container(&context.container_id);
-        let name = comm(&context.process_name);
+        let container = self.container(context.container_id);
+        let name = comm(context.process_name);
         // Of its own process: nobody of the sandbox has made it, as far as is known.
         let parent = context.parent_thread_group_id;
         let (uid, gid) = self.credentials().map_or((NOBODY, NOBODY), |c| (c.effective_uid, c.effective_gid));
@@ -162,7 +162,7 @@ impl Turn<'_> {
             pgid: if leads { group } else { 0 },
             sid: if leads { group } else { 0 },
             fdlimit: -1,
-            cwd: kept(&context.cwd).into(),
+            cwd: kept(context.cwd).into(),
             call: u64::MAX,
             ..Thread::default()
         };
@@ -178,7 +178,7 @@ impl Turn<'_> {
 
     /// The container of a process that was listed is told now.
     fn place(&mut self, thread: i32) {
-        let container = self.container(&self.context.container_id);
+        let container = self.container(self.context.container_id);
         let Some(group) = self.sandbox.threads.get(&thread).map(|t| t.group) else { return };
         let members: Vec<i32> = self.sandbox.members(group).collect();
         for member in members {
@@ -255,7 +255,7 @@ impl Turn<'_> {
     /// `container/start`: the container, its first thread, and the program that it runs.
     pub(super) fn container_start(&mut self, start: &container::Start) {
         let context = self.context;
-        let full_id = if start.id.is_empty() { &context.container_id } else { &start.id };
+        let full_id = if start.id.is_empty() { context.container_id } else { &start.id[..] };
         let thread = context.thread_id;
         let mut container = Arc::<Container>::default();
         if !full_id.is_empty() {
@@ -272,9 +272,9 @@ impl Turn<'_> {
             return;
         }
         let (uid, gid) = self.credentials().map_or((NOBODY, NOBODY), |c| (c.effective_uid, c.effective_gid));
-        let first = start.args.first().map_or(&context.process_name, |exe| exe);
-        let name = if context.process_name.is_empty() { base_name(first) } else { &context.process_name };
-        let cwd = if context.cwd.is_empty() { &start.cwd } else { &context.cwd };
+        let first = start.args.first().map_or(context.process_name, |exe| &exe[..]);
+        let name = if context.process_name.is_empty() { base_name(first) } else { context.process_name };
+        let cwd = if context.cwd.is_empty() { &start.cwd[..] } else { context.cwd };
         let rest = start.args.get(1..).unwrap_or_default();
         let state = Thread {
             group: thread,
@@ -330,7 +330,7 @@ impl Turn<'_> {
         let leader = self.sandbox.leader(caller).unwrap_or(&parent).clone();
         let context = self.context;
         let (uid, gid) = self.credentials().map_or((parent.uid, parent.gid), |c| (c.effective_uid, c.effective_gid));
-        let name = if context.process_name.is_empty() { parent.comm.clone() } else { comm(&context.process_name) };
+        let name = if context.process_name.is_empty() { parent.comm.clone() } else { comm(context.process_name) };
         let event = self.clone_type(parent.call, m.flags);
         let state = Thread {
             group,
@@ -343,7 +343,7 @@ impl Turn<'_> {
             pgid: leader.pgid,
             sid: leader.sid,
             fdlimit: leader.fdlimit,
-            cwd: if context.cwd.is_empty() { leader.cwd.clone() } else { kept(&context.cwd).into() },
+            cwd: if context.cwd.is_empty() { leader.cwd.clone() } else { kept(context.cwd).into() },
             call: u64::MAX,
             ..Thread::default()
         };
@@ -454,7 +454,7 @@ impl Turn<'_> {
         let exe = m.argv.first().map_or(&[][..], |exe| exe);
         let rest = m.argv.get(1..).unwrap_or_default();
         let cwd: Box<[u8]> =
-            if self.context.cwd.is_empty() { state.cwd.clone() } else { kept(&self.context.cwd).into() };
+            if self.context.cwd.is_empty() { state.cwd.clone() } else { kept(self.context.cwd).into() };
         let program = Program {
             event,
             res,
@@ -516,7 +516,7 @@ impl Turn<'_> {
 
     /// The path of a program that was asked for, as far as it can be told without looking at links.
     fn resolved(&self, m: &syscall::Execve, state: &Thread) -> Vec<u8> {
-        let from = match (m.fd, &self.context.cwd[..]) {
+        let from = match (m.fd, self.context.cwd) {
             (-100 | 0, []) => &state.cwd[..],
             (-100 | 0, cwd) => cwd,
             _ => &m.fd_path[..],
@@ -684,21 +684,21 @@ impl Turn<'_> {
         // At the end of an exec the name is still the old one.
         let named = !matches!(message, Message::Execve(_) | Message::Syscall(_) | Message::ExecveInfo(_));
         self.follow_context(ids_told, named);
-        let ContextData { thread_id, cwd, .. } = self.context;
+        let Who { thread_id, cwd, .. } = self.context;
         if !cwd.is_empty() && matches!(message, Message::Chdir(_)) && calls::exit(message).is_some() {
-            if let Some(leader) = self.sandbox.leader_mut(*thread_id) {
+            if let Some(leader) = self.sandbox.leader_mut(thread_id) {
                 leader.cwd = kept(cwd).into();
             }
             self.params.clear().i64(0).text(cwd);
-            self.out.add_state(self.ts, self.sandbox.tid(*thread_id), id::SYSCALL_CHDIR_X, self.params);
+            self.out.add_state(self.ts, self.sandbox.tid(thread_id), id::SYSCALL_CHDIR_X, self.params);
         }
     }
 
     /// What comes with every message. `ids_told`: its event tells of user and group; `named`: the name is the
     /// thread's own of now.
     pub(super) fn follow_context(&mut self, ids_told: bool, named: bool) {
-        let ContextData { thread_id, credentials, process_name, .. } = self.context;
-        let Some(state) = self.sandbox.threads.get_mut(thread_id) else { return };
+        let Who { thread_id, credentials, process_name, .. } = self.context;
+        let Some(state) = self.sandbox.threads.get_mut(&thread_id) else { return };
         if named && !process_name.is_empty() {
             let name = process_name.get(..MAX_COMM).unwrap_or(process_name);
             if *state.comm != *name {
@@ -709,7 +709,7 @@ impl Turn<'_> {
             let (before, now) = ((state.uid, state.gid), (c.effective_uid, c.effective_gid));
             (state.uid, state.gid) = now;
             if before != now && !ids_told {
-                self.set_ids(*thread_id, c);
+                self.set_ids(thread_id, &c);
             }
         }
     }
@@ -726,7 +726,7 @@ impl Turn<'_> {
     /// Makes the processes of a running sandbox known, as `runsc trace procfs` lists them: of the first process and
     /// its descendants the container is that of the session. `tell`: by events too.
     pub(super) fn listed(&mut self, processes: &[Process], tell: bool) {
-        let container = self.context.container_id.clone();
+        let container = self.context.container_id;
         let first = if container.is_empty() {
             Arc::default()
         } else {
