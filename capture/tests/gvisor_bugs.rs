@@ -219,7 +219,7 @@ fn bug_07_every_parameter_of_the_table_is_there() {
     assert_eq!(["status", "ret", "sig", "core"].map(|n| event.num(n)), [3 << 8, 3, 0, 0]);
     assert_eq!(event.num("reaper_tid"), tid(1, 1));
     feed.fork(1, 4);
-    let event = feed.one(told!(TaskExit, ctx(4), exit_status: 0x80 | 11));
+    let event = feed.one(told!(TaskExit, ctx(4), exit_status: 0x8b));
     assert_eq!(["ret", "sig", "core"].map(|n| event.num(n)), [0, 11, 1]);
 }
 
