@@ -103,7 +103,7 @@ fn kinds(messages: &[Message]) -> BTreeMap<&'static str, usize> {
 
 /// A container whose configuration is ours from the start.
 #[track_caller]
-fn traced(points: &str, id: &str, script: &str) -> Option<Vec<Message>> {
+fn traced(points: &str, script: &str) -> Option<(String, Vec<Message>)> {
     let mut sandboxes = Sandboxes::new()?;
     let (socket, file) = (sandboxes.path("s"), sandboxes.path("pod-init.json"));
     let monitor = Monitor::at(&socket);
@@ -116,20 +116,21 @@ fn traced(points: &str, id: &str, script: &str) -> Option<Vec<Message>> {
     .expect(0);
     assert_eq!(ran.err().is_empty(), points == "recommended", "{}", ran.err());
     let args = ["/bin/sh", "-c", script];
-    sandboxes.start(&Container { id, args: &args, config: Some(&file), ..Container::default() });
+    let id = sandboxes.id(points);
+    sandboxes.start(&Container { id: &id, args: &args, config: Some(&file), ..Container::default() });
     let connections = monitor.ended(1);
     assert_eq!(connections.len(), 1);
     let dropped = Header::parse(connections[0].packets.last().unwrap()).unwrap().dropped;
     assert_eq!(dropped, 0);
-    Some(messages(&connections[0]))
+    Some((id, messages(&connections[0])))
 }
 
 const SCRIPT: &str = "/bin/ls / | /bin/cat; /bin/cat /nope; true";
 
 #[test]
 fn gvisor_takes_all_sets_of_points() {
-    for (points, id) in [("minimal", "min"), ("recommended", "rec"), ("all", "all")] {
-        let Some(messages) = traced(points, id, SCRIPT) else { return };
+    for points in ["minimal", "recommended", "all"] {
+        let Some((id, messages)) = traced(points, SCRIPT) else { return };
         let kinds = kinds(&messages);
         let has = |kind| kinds.get(kind).copied().unwrap_or(0);
         assert_eq!(has("Start"), 1, "{points}: {kinds:?}");
@@ -149,7 +150,7 @@ fn gvisor_takes_all_sets_of_points() {
 #[test]
 fn nothing_is_hidden_from_the_default() {
     let script = "/bin/mkdir /tmp/$(printf 'a\\377'); /bin/cat /tmp/$(printf 'b\\377'); cd /tmp/a*; true; /bin/true; /bin/true; /bin/true";
-    let Some(messages) = traced("recommended", "hidden", script) else { return };
+    let Some((_, messages)) = traced("recommended", script) else { return };
     let raw = |number: u64| {
         let is = |m: &&Message| matches!(m, Message::Syscall(s) if s.sysno == number && s.exit.is_some());
         messages.iter().filter(is).count()
@@ -171,57 +172,77 @@ fn sandboxes_that_run() {
     let socket = sandboxes.path("s");
     let script = ["/bin/sh", "-c", "while :; do true; /bin/sleep 0.1; done"];
     let annotations = json!({"io.kubernetes.cri.container-type": "sandbox"});
-    let first = Container { id: "pod", args: &script, annotations, detached: true, ..Container::default() };
+    let (pod, side) = (sandboxes.id("pod"), sandboxes.id("side"));
+    let first = Container { id: &pod, args: &script, annotations, detached: true, ..Container::default() };
     sandboxes.start(&first);
     let script = ["/bin/sh", "-c", "sleep 300"];
-    let annotations = json!({"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": "pod"});
-    sandboxes.start(&Container { id: "side", args: &script, annotations, ..first });
+    let annotations = json!({"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": pod});
+    sandboxes.start(&Container { id: &side, args: &script, annotations, ..first });
     let listed = |sandboxes: &Sandboxes| -> Vec<(String, Value)> {
         let ran = sandboxes.gvisor("list --json").expect(0);
         let lines = ran.out();
         let objects = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         objects.map(|o| (o["id"].as_str().unwrap().to_owned(), o["sessions"].clone())).collect()
     };
-    let pair = |sessions: Value| vec![("pod".to_owned(), sessions), ("side".to_owned(), Value::Null)];
+    let pair = |sessions: Value| vec![(pod.clone(), sessions), (side.clone(), Value::Null)];
     assert_eq!(listed(&sandboxes), pair(json!([])));
 
     // Nobody listens: said, and the sandbox has no session.
     let attach = format!("attach --socket {}", socket.display());
-    let ran = sandboxes.gvisor(&format!("{attach} pod")).expect(2);
-    assert!(ran.err().contains("scapkit: pod: ") && ran.err().contains("no such file or directory"), "{}", ran.err());
+    let ran = sandboxes.gvisor(&format!("{attach} {pod}")).expect(2);
+    assert!(
+        ran.err().contains(&format!("scapkit: {pod}: ")) && ran.err().contains("no such file or directory"),
+        "{}",
+        ran.err()
+    );
     assert_eq!(listed(&sandboxes), pair(json!([])));
 
     let monitor = Monitor::at(&socket);
     let ran = sandboxes.gvisor(&format!("{attach} --all")).expect(0);
-    assert_eq!(ran.out(), "pod: attached\n");
-    assert!(ran.err().contains("side: skipped, it is in the sandbox of another container"), "{}", ran.err());
+    assert_eq!(ran.out(), format!("{pod}: attached\n"));
+    assert!(
+        ran.err().contains(&format!("{side}: skipped, it is in the sandbox of another container")),
+        "{}",
+        ran.err()
+    );
     let remote = json!([{"name": "Default", "sinks": [{"name": "remote", "dropped": 0}]}]);
     assert_eq!(listed(&sandboxes), pair(remote));
     let table = sandboxes.gvisor("list").expect(0).out();
-    assert!(table.lines().any(|l| l.starts_with("pod ") && l.ends_with(" Default    remote: 0 lost")), "{table}");
+    assert!(
+        table.lines().any(|l| l.starts_with(&format!("{pod} ")) && l.ends_with(" Default    remote: 0 lost")),
+        "{table}"
+    );
     let until = Instant::now() + Duration::from_secs(20);
     while monitor.packets() < 20 {
         assert!(Instant::now() < until, "{} packets", monitor.packets());
         std::thread::sleep(Duration::from_millis(20));
     }
 
-    let ran = sandboxes.gvisor(&format!("{attach} pod")).expect(1);
-    assert_eq!((ran.out().as_str(), ran.err().contains("pod: it has a session already")), ("", true), "{}", ran.err());
-    let ran = sandboxes.gvisor(&format!("{attach} side nope")).expect(2);
+    let ran = sandboxes.gvisor(&format!("{attach} {pod}")).expect(1);
+    assert_eq!(
+        (ran.out().as_str(), ran.err().contains(&format!("{pod}: it has a session already"))),
+        ("", true),
+        "{}",
+        ran.err()
+    );
+    let ran = sandboxes.gvisor(&format!("{attach} {side} nope")).expect(2);
     assert!(ran.err().contains("nope: there is no such container"), "{}", ran.err());
-    sandboxes.gvisor(&format!("{attach} --force --points minimal pod")).expect(0);
+    sandboxes.gvisor(&format!("{attach} --force --points minimal {pod}")).expect(0);
 
     // Its processes, as they are.
     let runsc = Runsc { root: Some(sandboxes.path("root")), ..Runsc::default() };
-    let (processes, notes) = procfs::parse(&runsc.procfs("pod").unwrap());
+    let (processes, notes) = procfs::parse(&runsc.procfs(&pod).unwrap());
     assert_eq!(notes.bad, 0);
     let init = processes.first().unwrap();
     assert_eq!((init.pid, init.ppid, init.comm.as_str(), init.args[0].as_str()), (1, 0, "sh", "/bin/sh"));
     assert!(processes.iter().any(|p| p.args == ["sleep", "300"] || p.args == ["/bin/sh", "-c", "sleep 300"]));
-    let e = runsc.procfs("side").unwrap_err().to_string();
-    assert!(e.contains("trace procfs side: exit status: 128: ") && e.contains("doesn't belong to a sandbox"), "{e}");
+    let e = runsc.procfs(&side).unwrap_err().to_string();
+    assert!(
+        e.contains(&format!("trace procfs {side}: exit status: 128: ")) && e.contains("doesn't belong to a sandbox"),
+        "{e}"
+    );
 
-    assert_eq!(sandboxes.gvisor("detach --all").expect(0).out(), "pod: detached\n");
+    assert_eq!(sandboxes.gvisor("detach --all").expect(0).out(), format!("{pod}: detached\n"));
     assert_eq!(listed(&sandboxes), pair(json!([])));
     sandboxes.gvisor("detach --all").expect(1);
     let connections = monitor.ended(2);

@@ -212,7 +212,8 @@ fn tour(points: &str) -> Option<(Sandboxes, Recording)> {
     let mut sandboxes = Sandboxes::with_workload()?;
     let file = config(&sandboxes, points, &PATIENT);
     let args = ["/bin/workload", "tour"];
-    let container = Container { id: "tour", args: &args, config: Some(&file), ..Container::default() };
+    let id = sandboxes.id("tour");
+    let container = Container { id: &id, args: &args, config: Some(&file), ..Container::default() };
     let runsc = sandboxes.command(&container);
     let folder = sandboxes.path("");
     let mut command = Recorder::command(&folder, points, &["--"]);
@@ -220,7 +221,7 @@ fn tour(points: &str) -> Option<(Sandboxes, Recording)> {
     let child = command.spawn().unwrap();
     let mut recorder = Recorder { child, folder, name: points.to_owned() };
     let status = end(&mut recorder.child);
-    assert!(status.success(), "{status}: {}{}", recorder.said(), sandboxes.said("tour"));
+    assert!(status.success(), "{status}: {}{}", recorder.said(), sandboxes.said(&id));
     let recording = Recording { out: recorder.out(), raw: recorder.raw(), said: recorder.said() };
     recording.check();
     assert!(!recording.said.contains("lost"), "{}", recording.said);
@@ -272,7 +273,7 @@ fn tells_the_tour(recording: &Recording, wanted: &[(&str, usize)]) {
     let wrong: Vec<_> = wanted
         .iter()
         .map(|(filter, count)| {
-            let filter = format!("{ENDS} and container.id=tour and {filter}");
+            let filter = format!("{ENDS} and container.id startswith tour- and {filter}");
             (recording.lines("%evt.type", &filter).len(), *count, filter)
         })
         .filter(|(found, wanted, _)| found != wanted)
@@ -322,7 +323,8 @@ fn two_sandboxes_on_one_socket() {
     let file = config(&sandboxes, "recommended", &PATIENT);
     let recorder = Recorder::start(&sandboxes.path(""), "two", &[]);
     let args = ["/bin/workload", "tour"];
-    for id in ["one", "two"] {
+    let ids = ["one", "two"].map(|name| sandboxes.id(name));
+    for id in &ids {
         sandboxes.spawn(&Container { id, args: &args, config: Some(&file), ..Container::default() });
     }
     sandboxes.wait();
@@ -335,11 +337,11 @@ fn two_sandboxes_on_one_socket() {
         halves.entry(container.to_owned()).or_default().insert(tid.parse::<u64>().unwrap() >> 32);
         *counts.entry(container.to_owned()).or_default() += 1;
     }
-    assert_eq!(halves.keys().collect::<Vec<_>>(), ["one", "two"]);
-    assert!(halves.values().all(|of| of.len() == 1) && halves["one"] != halves["two"], "{halves:?}");
+    assert!(halves.keys().eq(&ids), "{halves:?}");
+    assert!(halves.values().all(|of| of.len() == 1) && halves[&ids[0]] != halves[&ids[1]], "{halves:?}");
     // The same was done in both.
     for filter in TOUR.iter().chain(TOUR_MORE) {
-        for id in ["one", "two"] {
+        for id in &ids {
             let of = format!("{ENDS} and container.id={id} and {}", filter.0);
             assert_eq!(recording.lines("%evt.type", &of).len(), filter.1, "{of}");
         }
@@ -353,14 +355,14 @@ const BEAT_AND_SLEEP: &str = "-c /bin/sleep 100 & while :; do /bin/cat /no/such/
 
 /// The time of the last message of a container in a file of packets, ns.
 fn last_time(raw: &Path, container: &str) -> i64 {
-    let times = packets(raw).into_iter().filter_map(|packet| {
+    let mut times = packets(raw).into_iter().filter_map(|packet| {
         let header = Header::parse(&packet).unwrap();
         let message =
             Message::decode(header.kind, packet[usize::from(header.size)..].to_vec().into()).unwrap().unwrap();
         let context = message.context().unwrap();
         (context.container_id == container).then_some(context.time_ns)
     });
-    times.last().unwrap()
+    times.next_back().unwrap()
 }
 
 #[test]
@@ -369,26 +371,27 @@ fn a_sandbox_that_is_killed() {
     let file = config(&sandboxes, "recommended", &PATIENT);
     let recorder = Recorder::start(&sandboxes.path(""), "killed", &[]);
     let script = ["/bin/sh", "-c", BEAT_AND_SLEEP.trim_start_matches("-c ")];
-    let victim = Container { id: "victim", args: &script, config: Some(&file), detached: true, ..Container::default() };
+    let (id, later) = (sandboxes.id("victim"), sandboxes.id("later"));
+    let victim = Container { id: &id, args: &script, config: Some(&file), detached: true, ..Container::default() };
     sandboxes.start(&victim);
     wait_until("messages", || recorder.raw().metadata().unwrap().len() > 50_000);
-    signal(u32::try_from(sandboxes.find("victim").pid).unwrap(), "KILL");
+    signal(u32::try_from(sandboxes.find(&id).pid).unwrap(), "KILL");
     let args = ["/bin/true"];
-    sandboxes.start(&Container { id: "later", args: &args, config: Some(&file), ..Container::default() });
+    sandboxes.start(&Container { id: &later, args: &args, config: Some(&file), ..Container::default() });
     let recording = recorder.end();
     recording.check();
     // Every thread that was made has ended, and those that were alive at the time of the last message.
     let tids = |filter: &str| recording.lines("%thread.tid", filter).into_iter().collect::<BTreeSet<_>>();
-    let all = tids("container.id=victim");
+    let all = tids("container.id startswith victim-");
     assert!(all.len() > 5, "{all:?}");
-    assert_eq!(all, tids("container.id=victim and evt.type=procexit"));
-    let last = last_time(&recording.raw, "victim").to_string();
-    let ends = recording.lines("%evt.rawtime %proc.args", "container.id=victim and evt.type=procexit");
+    assert_eq!(all, tids("container.id startswith victim- and evt.type=procexit"));
+    let last = last_time(&recording.raw, &id).to_string();
+    let ends = recording.lines("%evt.rawtime %proc.args", "container.id startswith victim- and evt.type=procexit");
     for alive in ["100", BEAT_AND_SLEEP] {
         assert!(ends.iter().any(|line| *line == format!("{last} {alive}")), "{last} {alive}: {ends:?}");
     }
     // And the recorder went on.
-    let execs = recording.lines("%proc.name", "container.id=later and evt.type=execve and evt.dir=<");
+    let execs = recording.lines("%proc.name", "container.id startswith later- and evt.type=execve and evt.dir=<");
     assert_eq!(execs, ["true"]);
 }
 
@@ -398,14 +401,15 @@ fn a_recorder_that_is_killed_and_its_successor() {
     let file = config(&sandboxes, "recommended", &PATIENT);
     let folder = sandboxes.path("");
     let mut first = Recorder::start(&folder, "first", &[]);
-    let beat = Container { id: "beat", args: &BEAT, config: Some(&file), detached: true, ..Container::default() };
+    let id = sandboxes.id("beat");
+    let beat = Container { id: &id, args: &BEAT, config: Some(&file), detached: true, ..Container::default() };
     sandboxes.start(&beat);
     // What is older than a second is in the file.
     wait_until("messages", || first.raw().metadata().unwrap().len() > 20_000);
     std::thread::sleep(Duration::from_millis(1500));
     first.child.kill().unwrap();
     first.child.wait().unwrap();
-    let execs = lines(&first.out(), "%proc.name", "evt.type=execve and evt.dir=< and container.id=beat");
+    let execs = lines(&first.out(), "%proc.name", "evt.type=execve and evt.dir=< and container.id startswith beat-");
     assert!(execs.len() > 3 && execs[0] == "sh" && execs.contains(&"sleep".to_owned()), "{execs:?}");
     let verdict = scapkit([OsStr::new("verify"), first.out().as_os_str()]);
     let truncated = verdict.err() + &verdict.out();
@@ -421,7 +425,7 @@ fn a_recorder_that_is_killed_and_its_successor() {
     // Its first process is known before anything is heard of it, and so it is the parent of all others.
     let format = "%container.id %proc.vpid %proc.name %proc.args";
     let told = recording.lines(format, "evt.dir=< and proc.name=sh and proc.vpid=1");
-    assert!(!told.is_empty() && told.iter().all(|line| *line == format!("beat 1 sh -c {}", BEAT[2])), "{told:?}");
+    assert!(!told.is_empty() && told.iter().all(|line| *line == format!("{id} 1 sh -c {}", BEAT[2])), "{told:?}");
     let parents = recording.lines("%proc.pname", "evt.type=execve and evt.dir=< and proc.name=sleep");
     assert!(!parents.is_empty() && parents.iter().all(|name| name == "sh"), "{parents:?}");
     let text = info(&recording.out);
@@ -446,7 +450,8 @@ fn what_a_sandbox_could_not_send_is_counted() {
     let file = config(&sandboxes, "recommended", &["--retries", "0"]);
     let recorder = Recorder::start(&sandboxes.path(""), "stalled", &[]);
     let args = ["/bin/workload", "storm", "4000"];
-    sandboxes.spawn(&Container { id: "storm", args: &args, config: Some(&file), ..Container::default() });
+    let id = sandboxes.id("storm");
+    sandboxes.spawn(&Container { id: &id, args: &args, config: Some(&file), ..Container::default() });
     wait_until("messages", || recorder.raw().metadata().unwrap().len() > 50_000);
     signal(recorder.child.id(), "STOP");
     std::thread::sleep(Duration::from_millis(1500));
@@ -471,6 +476,7 @@ fn execs_are_shown_as_they_happen() {
     let Some(mut sandboxes) = Sandboxes::new() else { return };
     let file = config(&sandboxes, "recommended", &PATIENT);
     let socket = sandboxes.path("s");
+    let (shown, counted) = (sandboxes.id("shown"), sandboxes.id("counted"));
     let begin = |command: &str, more: &[&str]| {
         let mut begun = Command::new(SCAPKIT);
         begun.args([command, "--engine", "gvisor", "--socket"]).arg(&socket).args(more);
@@ -481,18 +487,18 @@ fn execs_are_shown_as_they_happen() {
     let beat = |id| Container { id, args: &BEAT, config: Some(&file), detached: true, ..Container::default() };
     // The recorder ends while the sandbox goes on: it has shown what was asked for.
     let mut live = begin("live", &["--json", "-p", "%evt.type %proc.name %container.id", "-n", "3", "evt.type=execve"]);
-    sandboxes.start(&beat("shown"));
+    sandboxes.start(&beat(&shown));
     let status = end(&mut live);
     let output = live.wait_with_output().unwrap();
     let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr).into_owned());
     assert!(status.success(), "{status}: {err}");
     let execs: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(execs.len(), 3, "{out}");
-    assert!(execs.iter().all(|exec| exec["evt.type"] == "execve" && exec["container.id"] == "shown"), "{out}");
+    assert!(execs.iter().all(|exec| exec["evt.type"] == "execve" && exec["container.id"] == *shown), "{out}");
     assert_eq!(execs[0]["proc.name"], "sh", "{out}");
 
     let mut open = begin("open", &["--duration", "4s", "--json"]);
-    sandboxes.start(&beat("counted"));
+    sandboxes.start(&beat(&counted));
     let status = end(&mut open);
     let output = open.wait_with_output().unwrap();
     assert!(status.success(), "{status}: {}", String::from_utf8_lossy(&output.stderr));
@@ -512,14 +518,15 @@ fn execs_are_shown_as_they_happen() {
 #[test]
 fn processes_that_a_file_tells() {
     let Some(mut sandboxes) = Sandboxes::new() else { return };
-    let beat = Container { id: "beat", args: &BEAT, detached: true, ..Container::default() };
+    let id = sandboxes.id("beat");
+    let beat = Container { id: &id, args: &BEAT, detached: true, ..Container::default() };
     sandboxes.start(&beat);
-    let listed = run(sandboxes.runsc().args(["trace", "procfs", "beat"])).expect(0);
+    let listed = run(sandboxes.runsc().args(["trace", "procfs", &id])).expect(0);
     let file = sandboxes.path("procfs.txt");
     std::fs::write(&file, &listed.stdout).unwrap();
     let folder = sandboxes.path("");
     let recorder = Recorder::start(&folder, "known", &["--procfs", file.to_str().unwrap()]);
-    sandboxes.gvisor(&format!("attach --socket {} beat", folder.join("s").display())).expect(0);
+    sandboxes.gvisor(&format!("attach --socket {} {id}", folder.join("s").display())).expect(0);
     wait_until("messages", || recorder.raw().metadata().unwrap().len() > 20_000);
     let recording = recorder.end();
     recording.check();
@@ -642,7 +649,9 @@ fn recorded_packets_sent_again() {
         let recorder = Recorder::start(folder.path(), &name, &[]);
         let to = connected(&socket);
         let packets = packets(file);
-        packets.iter().for_each(|packet| assert_eq!(tell(&to, packet), Ok(packet.len()), "{name}"));
+        for packet in &packets {
+            assert_eq!(tell(&to, packet), Ok(packet.len()), "{name}");
+        }
         drop(to);
         let recording = recorder.end();
         if packets.is_empty() {
@@ -685,9 +694,9 @@ fn who_does_not_keep_to_the_protocol_is_refused() {
     let socket = folder.path().join("s");
     let recorder = Recorder::start(folder.path(), "refused", &[]);
     // No version, a version of 0, and nonsense instead of one.
-    for handshake in [&[8, 0][..], b"GET / HTTP/1.1\r\n\r\n", &[0xff; 64], &[8; 20_000]] {
+    for handshake in [vec![8, 0], b"GET / HTTP/1.1\r\n\r\n".to_vec(), vec![0xff; 64], vec![8; 20_000]] {
         let fd = dial(&socket);
-        tell(&fd, handshake).unwrap();
+        tell(&fd, &handshake).unwrap();
         assert_eq!(answer(&fd), b"", "{handshake:?}");
     }
     // Packets that are none, until the recorder has enough of it.

@@ -59,6 +59,12 @@ impl Sandboxes {
         Some(sandboxes)
     }
 
+    /// An id that begins so. runsc's sockets have names for the whole machine: others may test at the same time.
+    pub fn id(&self, name: &str) -> String {
+        let folder = self.folder.path().file_name().unwrap().to_string_lossy();
+        format!("{name}-{}", folder.trim_start_matches(".tmp"))
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -158,19 +164,19 @@ impl Drop for Sandboxes {
 /// Our workload, compiled once for all tests of a program. `None`, said aloud, where it cannot be.
 #[track_caller]
 fn workload() -> Option<&'static Path> {
-    static MADE: OnceLock<Option<TempDir>> = OnceLock::new();
+    static MADE: OnceLock<Option<PathBuf>> = OnceLock::new();
     let made = MADE.get_or_init(|| {
         if !have("cc") {
             return None;
         }
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/workload_gvisor.c");
-        let to = folder.path().join("workload");
-        let ran = run(Command::new("cc").args(["-static", "-O1", "-Wall", "-pthread", "-o"]).arg(to).arg(source));
-        assert!(ran.status.success(), "{}", ran.err());
-        Some(folder)
+        // Another run of the tests may be using the old one.
+        let new = folder.join(format!("workload_gvisor.{}", std::process::id()));
+        run(Command::new("cc").args(["-static", "-O1", "-pthread", "-o"]).arg(&new).arg(source)).expect(0);
+        let made = folder.join("workload_gvisor");
+        std::fs::rename(new, &made).unwrap();
+        Some(made)
     });
-    // Statics are not dropped: what is left lies in the build's folder for temporary files.
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    made.as_ref().map(|folder| PATH.get_or_init(|| folder.path().join("workload")).as_path())
+    made.as_deref()
 }
