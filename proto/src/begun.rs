@@ -56,9 +56,9 @@ impl<'a> Begun<'a> {
         while !payload.is_empty() {
             match field(&mut payload)? {
                 (1, Field::Bytes(context)) => who(context, &mut begun.who)?,
-                (2, _) => return None,
                 (3, Field::Number(sysno)) => begun.sysno = sysno,
-                (1 | 3, _) => return None,
+                // An end, or not as expected.
+                (1..=3, _) => return None,
                 _ => {}
             }
         }

@@ -731,12 +731,12 @@ impl Turn<'_> {
             Arc::default()
         } else {
             let start = processes.iter().find(|p| p.pid == 1).map_or(0, |p| nanoseconds(p.clone_ts));
-            let first = Arc::new(Container { id: kept(&container).into(), init: 1, start });
-            self.sandbox.container(&container, self.room);
-            if let Some(known) = self.sandbox.containers.get_mut(kept(&container)) {
+            let first = Arc::new(Container { id: kept(container).into(), init: 1, start });
+            self.sandbox.container(container, self.room);
+            if let Some(known) = self.sandbox.containers.get_mut(kept(container)) {
                 *known = Arc::clone(&first);
             }
-            self.sandbox.untold = Some(kept(&container).into());
+            self.sandbox.untold = Some(kept(container).into());
             first
         };
         for process in processes {
