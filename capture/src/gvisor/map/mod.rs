@@ -8,7 +8,9 @@
 //!
 //! * this file: connections, and which sandbox a packet is of;
 //! * [`sandbox`]: what is known of a sandbox;
-//! * [`process`]: threads, programs and containers;
+//! * [`process`]: threads;
+//! * [`exec`]: programs;
+//! * [`containers`]: containers, and what was there before the session;
 //! * [`calls`]: system calls;
 //! * [`address`]: addresses of sockets;
 //! * [`events`]: what comes out.
@@ -17,7 +19,9 @@
 
 mod address;
 mod calls;
+mod containers;
 mod events;
+mod exec;
 mod process;
 mod sandbox;
 

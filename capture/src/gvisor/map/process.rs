@@ -1,16 +1,14 @@
-//! Threads, programs and containers.
+//! Threads: how they come, what is known of them, how they end.
 
-use super::sandbox::{Container, Image, Loaded, MAX_TEXT, Thread};
+use super::sandbox::{Container, Image, MAX_TEXT, Thread};
 use super::{Turn, calls};
-use crate::containers::Known;
 use crate::gvisor::flags;
-use crate::gvisor::procfs::Process;
+use crate::gvisor::params::Params;
 use crate::gvisor::raw::Arch;
 use bytes::Bytes;
 use scapkit_format::schema::id;
 use scapkit_proto::common::Credentials;
-use scapkit_proto::{Message, Who, container, sentry, syscall};
-use serde_json::json;
+use scapkit_proto::{Message, Who, sentry};
 use std::sync::Arc;
 
 /// CLONE_VFORK, CLONE_PARENT and CLONE_THREAD, as Linux has them.
@@ -18,13 +16,9 @@ const VFORK: u64 = 0x4000;
 const PARENT: u64 = 0x8000;
 const THREAD: u64 = 0x1_0000;
 /// Nobody: what an id is when it is not known.
-const NOBODY: u32 = u32::MAX;
+pub(super) const NOBODY: u32 = u32::MAX;
 /// Longest name of a thread.
-const MAX_COMM: usize = 15;
-/// Type of containers that no engine is asked about.
-const CUSTOM: u16 = 5;
-/// Most bytes of JSON about a container.
-const MAX_JSON: usize = 64 << 10;
+pub(super) const MAX_COMM: usize = 15;
 
 /// Numbers of calls that make threads and run programs.
 pub(super) struct Numbers {
@@ -56,23 +50,17 @@ pub(super) fn may_end_exec(message: &Message, arch: Arch) -> bool {
     }
 }
 
-/// The first 12 characters of an id that has all 64, which is what programs and people use; else all of it.
-fn short_id(id: &[u8]) -> &[u8] {
-    let full = id.len() == 64 && id.iter().all(u8::is_ascii_hexdigit);
-    if full { id.get(..12).unwrap_or(id) } else { id }
-}
-
-fn base_name(path: &[u8]) -> &[u8] {
+pub(super) fn base_name(path: &[u8]) -> &[u8] {
     path.rsplit(|b| *b == b'/').next().unwrap_or_default()
 }
 
 /// As much of a text as is kept.
-fn kept(text: &[u8]) -> &[u8] {
+pub(super) fn kept(text: &[u8]) -> &[u8] {
     text.get(..MAX_TEXT).unwrap_or(text)
 }
 
 /// Arguments, each with its NUL, as far as they are kept.
-fn joined(args: &[Bytes]) -> Box<[u8]> {
+pub(super) fn joined(args: &[Bytes]) -> Box<[u8]> {
     let mut out = Vec::new();
     for arg in args {
         // One byte is that of its end.
@@ -86,36 +74,16 @@ fn joined(args: &[Bytes]) -> Box<[u8]> {
     out.into()
 }
 
-fn comm(name: &[u8]) -> Box<[u8]> {
+pub(super) fn comm(name: &[u8]) -> Box<[u8]> {
     name.get(..MAX_COMM).unwrap_or(name).into()
 }
 
-fn nanoseconds(time: i64) -> u64 {
+pub(super) fn nanoseconds(time: i64) -> u64 {
     u64::try_from(time).unwrap_or(0)
 }
 
-/// A program that is being run, as far as the messages tell.
-struct Program<'a> {
-    event: u16,
-    res: i64,
-    exe: &'a [u8],
-    args: Args<'a>,
-    env: Args<'a>,
-    comm: &'a [u8],
-    cwd: &'a [u8],
-    path: &'a [u8],
-    filename: Option<&'a [u8]>,
-    loaded: Option<&'a Loaded>,
-}
-
-/// Texts of a program: as a message has them, or as they were kept.
-enum Args<'a> {
-    List(&'a [Bytes]),
-    Kept(&'a [u8]),
-}
-
 impl Turn<'_> {
-    fn credentials(&self) -> Option<Credentials> {
+    pub(super) fn credentials(&self) -> Option<Credentials> {
         self.context.credentials
     }
 
@@ -143,7 +111,7 @@ impl Turn<'_> {
     }
 
     /// Makes a thread known by what the message says of it.
-    fn introduce(&mut self, thread: i32, group: i32) {
+    pub(super) fn introduce(&mut self, thread: i32, group: i32) {
         let context = self.context;
         let container = self.container(context.container_id);
         let name = comm(context.process_name);
@@ -173,146 +141,6 @@ impl Turn<'_> {
             self.params.clear().i64(0).text(&state.cwd);
             self.out.add_state(self.ts, self.sandbox.tid(thread), id::SYSCALL_CHDIR_X, self.params);
         }
-        self.sandbox.keep(thread, state, self.room);
-    }
-
-    /// The container of a process that was listed is told now.
-    fn place(&mut self, thread: i32) {
-        let container = self.container(self.context.container_id);
-        let Some(group) = self.sandbox.threads.get(&thread).map(|t| t.group) else { return };
-        let members: Vec<i32> = self.sandbox.members(group).collect();
-        for member in members {
-            if let Some(state) = self.sandbox.threads.get_mut(&member) {
-                state.container = Arc::clone(&container);
-            }
-        }
-        let Some(state) = self.sandbox.threads.get(&group).cloned() else { return };
-        self.put_program(
-            group,
-            &state,
-            &Program {
-                event: id::SYSCALL_EXECVE_19_X,
-                res: 0,
-                exe: &state.image.exe,
-                args: Args::Kept(&state.image.args),
-                env: Args::Kept(&[]),
-                comm: &state.comm,
-                cwd: &state.cwd,
-                path: &[],
-                filename: None,
-                loaded: None,
-            },
-        );
-        self.out.add_state(self.ts, self.sandbox.tid(group), id::SYSCALL_EXECVE_19_X, self.params);
-    }
-
-    /// A container by its id. The first time an event tells of it.
-    fn container(&mut self, id: &[u8]) -> Arc<Container> {
-        if id.is_empty() {
-            return Arc::default();
-        }
-        let (container, new) = self.sandbox.container(id, self.room);
-        if new {
-            self.tell_container(id, None);
-        }
-        container
-    }
-
-    /// Tells of the container that a list of processes has named.
-    pub(super) fn tell_untold(&mut self) {
-        if let Some(id) = self.sandbox.untold.take() {
-            self.tell_container(&id, None);
-        }
-    }
-
-    fn tell_container(&mut self, full_id: &[u8], start: Option<&container::Start>) {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let texts = |list: &[Bytes]| -> Vec<String> {
-            let mut left = MAX_JSON;
-            let fits = |item: &&Bytes| {
-                left = left.saturating_sub(item.len().max(1));
-                left > 0
-            };
-            list.iter().take_while(fits).map(|item| text(item)).collect()
-        };
-        let full_id = kept(full_id);
-        let short = text(short_id(full_id));
-        let mut record = serde_json::Map::new();
-        record.insert("type".into(), json!(CUSTOM));
-        record.insert("id".into(), json!(short));
-        record.insert("full_id".into(), json!(text(full_id)));
-        record.insert("name".into(), json!(text(full_id)));
-        record.insert("labels".into(), json!({"runtime": "gvisor"}));
-        if let Some(start) = start {
-            record.insert("args".into(), json!(texts(&start.args)));
-            record.insert("env".into(), json!(texts(&start.env)));
-            record.insert("cwd".into(), json!(text(kept(&start.cwd))));
-        }
-        let known = Known { id: short, exists: true, json: json!({ "container": record }).to_string() };
-        self.out.add_bytes(&known.event(self.ts));
-    }
-
-    /// `container/start`: the container, its first thread, and the program that it runs.
-    pub(super) fn container_start(&mut self, start: &container::Start) {
-        let context = self.context;
-        let full_id = if start.id.is_empty() { context.container_id } else { &start.id[..] };
-        let thread = context.thread_id;
-        let mut container = Arc::<Container>::default();
-        if !full_id.is_empty() {
-            self.sandbox.container(full_id, self.room);
-            self.tell_container(full_id, Some(start));
-            let birth = nanoseconds(context.thread_group_start_time_ns);
-            container = Arc::new(Container { id: kept(full_id).into(), init: thread, start: birth });
-            if let Some(known) = self.sandbox.containers.get_mut(kept(full_id)) {
-                *known = Arc::clone(&container);
-            }
-        }
-        if thread == 0 {
-            self.counts.nameless += 1;
-            return;
-        }
-        let (uid, gid) = self.credentials().map_or((NOBODY, NOBODY), |c| (c.effective_uid, c.effective_gid));
-        let first = start.args.first().map_or(context.process_name, |exe| &exe[..]);
-        let name = if context.process_name.is_empty() { base_name(first) } else { context.process_name };
-        let cwd = if context.cwd.is_empty() { &start.cwd[..] } else { context.cwd };
-        let rest = start.args.get(1..).unwrap_or_default();
-        let state = Thread {
-            group: thread,
-            container,
-            comm: comm(name),
-            image: Arc::new(Image { exe: kept(first).into(), args: joined(rest) }),
-            uid,
-            gid,
-            pgid: thread,
-            sid: thread,
-            fdlimit: -1,
-            cwd: kept(cwd).into(),
-            call: u64::MAX,
-            ..Thread::default()
-        };
-        let tid = self.sandbox.tid(thread);
-        self.put_thread(0, thread, &state, 0);
-        self.out.add_state(self.ts, tid, id::SYSCALL_CLONE_20_X, self.params);
-        if !state.cwd.is_empty() {
-            self.params.clear().i64(0).text(&state.cwd);
-            self.out.add_state(self.ts, tid, id::SYSCALL_CHDIR_X, self.params);
-        }
-        // What is run is not resolved: only a whole path says where it is.
-        let path: &[u8] = if first.starts_with(b"/") { first } else { &[] };
-        let program = Program {
-            event: id::SYSCALL_EXECVE_19_X,
-            res: 0,
-            exe: first,
-            args: Args::List(rest),
-            env: Args::List(&start.env),
-            comm: &state.comm,
-            cwd: &state.cwd,
-            path,
-            filename: Some(first),
-            loaded: None,
-        };
-        self.put_program(thread, &state, &program);
-        self.out.add(self.ts, tid, id::SYSCALL_EXECVE_19_X, self.params);
         self.sandbox.keep(thread, state, self.room);
     }
 
@@ -390,7 +218,7 @@ impl Turn<'_> {
     }
 
     /// Parameters of the exit of a call that makes threads.
-    fn put_thread(&mut self, res: i64, thread: i32, state: &Thread, flags: u32) {
+    pub(super) fn put_thread(&mut self, res: i64, thread: i32, state: &Thread, flags: u32) {
         let sandbox = &*self.sandbox;
         let parent = sandbox.id_or_none(sandbox.parent_of(state));
         let params = self.params.clear();
@@ -403,210 +231,6 @@ impl Turn<'_> {
         cgroups(params, &state.container);
         params.u32(flags).u32(state.uid).u32(state.gid);
         params.i64(i64::from(thread)).i64(i64::from(state.group)).u64(state.container.start);
-    }
-
-    /// `sentry/execve`: kept until the call ends.
-    pub(super) fn loaded(&mut self, m: &sentry::ExecveInfo) {
-        let thread = self.context.thread_id;
-        let (uid, gid) = self.credentials().map_or((NOBODY, NOBODY), |c| (c.effective_uid, c.effective_gid));
-        let mode = m.binary_mode;
-        let may_write = uid == 0
-            || (uid != NOBODY && uid == m.binary_uid)
-            || (gid == m.binary_gid && mode & 0o020 != 0)
-            || mode & 0o002 != 0;
-        let bits = [
-            (mode != 0 && may_write, 1),
-            (m.binary_overlayfs_upper, 2),
-            (m.binary_in_memfd, 4),
-            (m.binary_overlayfs_lower, 8),
-        ];
-        let ctime = m.binary_ctime.unwrap_or_default();
-        let loaded = Loaded {
-            ts: self.ts,
-            path: kept(&m.binary_path).into(),
-            exe: kept(m.argv.first().map_or(&[][..], |exe| exe)).into(),
-            args: joined(m.argv.get(1..).unwrap_or_default()),
-            env: joined(&m.env),
-            ino: m.binary_ino,
-            ctime: nanoseconds(ctime.sec.saturating_mul(1_000_000_000).saturating_add(ctime.nsec)),
-            flags: bits.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum(),
-        };
-        if let Some(state) = self.sandbox.threads.get_mut(&thread) {
-            state.loaded = Some(Box::new(loaded));
-            self.sandbox.account(thread, self.room);
-        }
-    }
-
-    /// The end of execve or execveat, with all that is known of it.
-    pub(super) fn exec(&mut self, m: &syscall::Execve, res: i64) {
-        let thread = self.context.thread_id;
-        let at = m.sysno == numbers(self.sandbox.arch()).execveat;
-        // Drivers tell of both in one way when they succeed.
-        let event = if at && res < 0 { id::SYSCALL_EXECVEAT_X } else { id::SYSCALL_EXECVE_19_X };
-        let state = self.sandbox.threads.get_mut(&thread);
-        let loaded = state.and_then(|t| t.loaded.take()).filter(|_| res >= 0);
-        let state = self.state_of(thread);
-        let found = loaded.as_deref().map_or(&[][..], |l| &l.path);
-        let path = if found.is_empty() { self.resolved(m, &state) } else { found.to_vec() };
-        // gVisor names a thread by the path that was asked for, after execveat by the file that was found.
-        let named = if at || m.pathname.is_empty() { &path } else { &m.pathname[..] };
-        let name = if res < 0 { state.comm.clone() } else { comm(base_name(named)) };
-        let exe = m.argv.first().map_or(&[][..], |exe| exe);
-        let rest = m.argv.get(1..).unwrap_or_default();
-        let cwd: Box<[u8]> =
-            if self.context.cwd.is_empty() { state.cwd.clone() } else { kept(self.context.cwd).into() };
-        let program = Program {
-            event,
-            res,
-            exe,
-            args: Args::List(rest),
-            env: Args::List(&m.envv),
-            comm: &name,
-            cwd: &cwd,
-            path: if res < 0 { &[] } else { &path },
-            filename: Some(&m.pathname),
-            loaded: loaded.as_deref(),
-        };
-        let image = Image { exe: kept(exe).into(), args: joined(rest) };
-        self.run(thread, state, &program, image);
-    }
-
-    /// An exec of which only `sentry/execve` came.
-    pub(super) fn exec_alone(&mut self, thread: i32) {
-        let Some(loaded) = self.sandbox.threads.get_mut(&thread).and_then(|t| t.loaded.take()) else { return };
-        let now = std::mem::replace(&mut self.ts, loaded.ts);
-        self.exec_loaded(thread, Some(&loaded));
-        self.ts = now;
-    }
-
-    /// The end of a raw execve or execveat, of which no other message came: what `sentry/execve` told, or only that
-    /// another program runs now.
-    pub(super) fn exec_raw(&mut self, thread: i32) {
-        let loaded = self.sandbox.threads.get_mut(&thread).and_then(|t| t.loaded.take());
-        self.exec_loaded(thread, loaded.as_deref());
-    }
-
-    fn exec_loaded(&mut self, thread: i32, loaded: Option<&Loaded>) {
-        let state = self.state_of(thread);
-        let nothing = Loaded::default();
-        let known = loaded.unwrap_or(&nothing);
-        let name = comm(base_name(&known.path));
-        let cwd = state.cwd.clone();
-        let program = Program {
-            event: id::SYSCALL_EXECVE_19_X,
-            res: 0,
-            exe: &known.exe,
-            args: Args::Kept(&known.args),
-            env: Args::Kept(&known.env),
-            comm: &name,
-            cwd: &cwd,
-            path: &known.path,
-            filename: None,
-            loaded,
-        };
-        let image = Image { exe: known.exe.clone(), args: known.args.clone() };
-        self.run(thread, state, &program, image);
-    }
-
-    fn state_of(&self, thread: i32) -> Thread {
-        let group = if self.context.thread_group_id == 0 { thread } else { self.context.thread_group_id };
-        let unknown = || Thread { group, uid: NOBODY, gid: NOBODY, fdlimit: -1, ..Thread::default() };
-        self.sandbox.threads.get(&thread).cloned().unwrap_or_else(unknown)
-    }
-
-    /// The path of a program that was asked for, as far as it can be told without looking at links.
-    fn resolved(&self, m: &syscall::Execve, state: &Thread) -> Vec<u8> {
-        let from = match (m.fd, self.context.cwd) {
-            (-100 | 0, []) => &state.cwd[..],
-            (-100 | 0, cwd) => cwd,
-            _ => &m.fd_path[..],
-        };
-        if m.pathname.starts_with(b"/") {
-            m.pathname.to_vec()
-        } else if m.pathname.is_empty() {
-            m.fd_path.to_vec()
-        } else if from.starts_with(b"/") {
-            let slash: &[u8] = if from.ends_with(b"/") { b"" } else { b"/" };
-            [from, slash, &m.pathname].concat()
-        } else {
-            Vec::new()
-        }
-    }
-
-    /// Tells of a program, and, if the call succeeded, makes it that of the thread.
-    fn run(&mut self, thread: i32, mut state: Thread, program: &Program<'_>, image: Image) {
-        state.loaded = None;
-        let group = state.group;
-        if program.res < 0 {
-            self.put_program(thread, &state, program);
-            self.out.add(self.ts, self.sandbox.tid(thread), program.event, self.params);
-            return;
-        }
-        // The thread takes the place of its process's leader; all others of the process have ended.
-        let leader = self.sandbox.leader(thread).cloned().unwrap_or_else(|| state.clone());
-        state.pgid = leader.pgid;
-        state.sid = leader.sid;
-        state.fdlimit = leader.fdlimit;
-        state.parent = leader.parent;
-        state.call = u64::MAX;
-        state.created.clear();
-        if let Some(c) = self.credentials() {
-            (state.uid, state.gid) = (c.effective_uid, c.effective_gid);
-        }
-        self.put_program(group, &state, program);
-        self.out.add(self.ts, self.sandbox.tid(group), program.event, self.params);
-        state.comm = program.comm.into();
-        state.cwd = program.cwd.into();
-        state.image = Arc::new(image);
-        if thread != 0 {
-            let others: Vec<i32> = self.sandbox.members(group).collect();
-            state.replaced = thread != group && others.contains(&group);
-            for other in others {
-                self.sandbox.forget(other, self.room);
-            }
-            self.sandbox.keep(group, state, self.room);
-        }
-    }
-
-    /// Parameters of the exit of execve and execveat.
-    fn put_program(&mut self, thread: i32, state: &Thread, program: &Program<'_>) {
-        let sandbox = &*self.sandbox;
-        let parent = sandbox.id_or_none(sandbox.parent_of(state));
-        let group = sandbox.id_or_none(state.pgid);
-        let texts = |params: &mut crate::gvisor::params::Params, texts: &Args<'_>| match texts {
-            Args::List(list) => _ = params.texts(list),
-            Args::Kept(bytes) => _ = params.bytes(bytes),
-        };
-        let params = self.params.clear();
-        params.i64(program.res).text(program.exe);
-        texts(params, &program.args);
-        params.i64(sandbox.tid(thread)).i64(sandbox.tid(state.group)).i64(parent);
-        params.text(program.cwd).u64(state.fdlimit.cast_unsigned());
-        params.empty().empty().empty().empty().empty();
-        params.text(program.comm);
-        cgroups(params, &state.container);
-        texts(params, &program.env);
-        params.u32(0).i64(i64::from(state.pgid)).u32(NOBODY);
-        params.u32(program.loaded.map_or(0, |l| l.flags));
-        // Capabilities are not told.
-        params.empty().empty().empty();
-        match program.loaded.filter(|l| l.ino != 0) {
-            Some(l) => params.u64(l.ino).u64(l.ctime).u64(0),
-            None => params.empty().empty().empty(),
-        };
-        params.u32(state.uid);
-        if program.path.is_empty() {
-            params.empty()
-        } else {
-            params.text(program.path)
-        };
-        params.i64(group).u32(state.gid);
-        if program.event == id::SYSCALL_EXECVE_19_X {
-            match program.filename {
-                Some(name) if !name.is_empty() => params.text(name),
-                _ => params.empty(),
-            };
-        }
     }
 
     /// `sentry/task_exit`.
@@ -722,81 +346,15 @@ impl Turn<'_> {
         self.params.clear().i64(0).u32(c.real_gid).u32(c.effective_gid).u32(c.saved_gid);
         self.out.add_state(self.ts, tid, id::SYSCALL_SETRESGID_X, self.params);
     }
-
-    /// Makes the processes of a running sandbox known, as `runsc trace procfs` lists them: of the first process and
-    /// its descendants the container is that of the session. `tell`: by events too.
-    pub(super) fn listed(&mut self, processes: &[Process], tell: bool) {
-        let container = self.context.container_id;
-        let first = if container.is_empty() {
-            Arc::default()
-        } else {
-            let start = processes.iter().find(|p| p.pid == 1).map_or(0, |p| nanoseconds(p.clone_ts));
-            let first = Arc::new(Container { id: kept(container).into(), init: 1, start });
-            self.sandbox.container(container, self.room);
-            if let Some(known) = self.sandbox.containers.get_mut(kept(container)) {
-                *known = Arc::clone(&first);
-            }
-            self.sandbox.untold = Some(kept(container).into());
-            first
-        };
-        for process in processes {
-            let parent = self.sandbox.threads.get(&process.ppid);
-            let container = match parent {
-                Some(parent) => Arc::clone(&parent.container),
-                None if process.pid == 1 => Arc::clone(&first),
-                None => Arc::default(),
-            };
-            let (exe, rest) = process.args.split_first().map_or((&process.exe, &[][..]), |(exe, rest)| (exe, rest));
-            let args: Vec<Bytes> = rest.iter().map(|arg| Bytes::copy_from_slice(arg.as_bytes())).collect();
-            let state = Thread {
-                group: process.pid,
-                parent: process.ppid,
-                container,
-                comm: comm(process.comm.as_bytes()),
-                image: Arc::new(Image { exe: kept(exe.as_bytes()).into(), args: joined(&args) }),
-                uid: process.uid.effective,
-                gid: process.gid.effective,
-                pgid: process.pgid,
-                sid: process.sid,
-                fdlimit: process.fdlimit.map_or(-1, u64::cast_signed),
-                cwd: kept(process.cwd.as_bytes()).into(),
-                call: u64::MAX,
-                ..Thread::default()
-            };
-            if tell {
-                let tid = self.sandbox.tid(process.pid);
-                self.put_thread(0, process.pid, &state, 0);
-                self.out.add_state(self.ts, tid, id::SYSCALL_CLONE_20_X, self.params);
-                let env: Vec<Bytes> = process.env.iter().map(|e| Bytes::copy_from_slice(e.as_bytes())).collect();
-                let program = Program {
-                    event: id::SYSCALL_EXECVE_19_X,
-                    res: 0,
-                    exe: exe.as_bytes(),
-                    args: Args::List(&args),
-                    env: Args::List(&env),
-                    comm: &state.comm,
-                    cwd: &state.cwd,
-                    path: process.exe.as_bytes(),
-                    filename: None,
-                    loaded: None,
-                };
-                self.put_program(process.pid, &state, &program);
-                self.out.add_state(self.ts, tid, id::SYSCALL_EXECVE_19_X, self.params);
-                self.params.clear().i64(0).text(&state.cwd);
-                self.out.add_state(self.ts, tid, id::SYSCALL_CHDIR_X, self.params);
-            }
-            self.sandbox.keep(process.pid, state, self.room);
-        }
-    }
 }
 
 /// Flags of clone as events have them. The lowest byte is a signal.
-fn clone_flags(linux: u64) -> u32 {
+pub(super) fn clone_flags(linux: u64) -> u32 {
     flags::clone_flags(u32::try_from(linux & 0xFFFF_FF00).unwrap_or_default())
 }
 
 /// Cgroups of a thread: what says which container it is in.
-fn cgroups(params: &mut crate::gvisor::params::Params, container: &Container) {
+pub(super) fn cgroups(params: &mut Params, container: &Container) {
     if container.id.is_empty() {
         params.empty();
     } else {
