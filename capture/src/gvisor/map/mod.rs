@@ -8,8 +8,8 @@
 //!
 //! * this file: connections, and which sandbox a packet is of;
 //! * [`sandbox`]: what is known of a sandbox;
-//! * [`process`]: threads;
-//! * [`exec`]: programs;
+//! * [`process`]: how threads come, what is known of them, how they end;
+//! * [`exec`]: the programs that they run;
 //! * [`containers`]: containers, and what was there before the session;
 //! * [`calls`]: system calls;
 //! * [`address`]: addresses of sockets;
