@@ -187,6 +187,8 @@ const MINIMAL: &[&str] = &[
     "setresuid",
     "setsid",
     "setuid",
+    "socket",
+    "socketpair",
     "vfork",
 ];
 
