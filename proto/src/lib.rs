@@ -46,9 +46,9 @@ pub mod syscall {
     include!(concat!(env!("OUT_DIR"), "/gvisor.syscall.rs"));
 }
 
-mod begun;
+mod call;
 
-pub use begun::{Begun, Who};
+pub use call::{Call, Who};
 pub use prost::DecodeError;
 
 /// Bytes of a header today. A larger one is allowed, what follows is not known.

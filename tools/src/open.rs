@@ -16,11 +16,29 @@ use std::path::Path;
 
 /// Opens FILE, `-` meaning standard input. A stream of gVisor is a capture too: what a recorder would have written.
 pub fn capture(file: &Path, common: &Common) -> Result<(Capture, Stream)> {
-    with_procfs(file, common, None)
+    match input(file, common, None)? {
+        Opened::Capture(capture) => Ok((capture, Stream(None))),
+        Opened::Stream(stream, name) => of_stream(stream, &name, common),
+    }
 }
 
-/// The same; `procfs` is what `runsc trace procfs` said of the sandbox before the stream began.
-pub fn with_procfs(file: &Path, common: &Common, procfs: Option<Vec<u8>>) -> Result<(Capture, Stream)> {
+/// A stream as a capture.
+pub fn of_stream(stream: Box<AsCapture>, name: &str, common: &Common) -> Result<(Capture, Stream)> {
+    let report = stream.report();
+    let mut capture = Capture::from_reader(stream, name, limits(&common.limits)?)?;
+    capture.set_strict(common.strict);
+    Ok((capture, Stream(Some(report))))
+}
+
+/// What FILE is.
+pub enum Opened {
+    Capture(Capture),
+    /// With its name.
+    Stream(Box<AsCapture>, String),
+}
+
+/// Opens FILE. `procfs` is what `runsc trace procfs` said of the sandbox before the stream began.
+pub fn input(file: &Path, common: &Common, procfs: Option<Vec<u8>>) -> Result<Opened> {
     let limits = limits(&common.limits)?;
     let stdin = file == Path::new("-");
     let name = if stdin { "standard input".to_owned() } else { file.display().to_string() };
@@ -42,20 +60,16 @@ pub fn with_procfs(file: &Path, common: &Common, procfs: Option<Vec<u8>>) -> Res
         (&mut rest).take(START).read_to_end(&mut start).with_context(|| format!("read {name}"))?;
         Box::new(std::io::Cursor::new(start.clone()).chain(rest))
     };
-    let (mut capture, stream) = if sniff(&start).is_some() {
+    if sniff(&start).is_some() {
         let reader = Reader::new(rest, StreamLimits::default()).with_context(|| name.clone())?;
-        let stream = AsCapture::new(reader, procfs);
-        let report = stream.report();
-        (Capture::from_reader(Box::new(stream), &name, limits)?, Stream(Some(report)))
-    } else if procfs.is_some() {
+        return Ok(Opened::Stream(Box::new(AsCapture::new(reader, procfs)), name));
+    }
+    if procfs.is_some() {
         bail!("{name}: --procfs: this is no stream of gVisor");
-    } else if is_file {
-        (Capture::open(file, limits)?, Stream(None))
-    } else {
-        (Capture::from_reader(rest, &name, limits)?, Stream(None))
-    };
+    }
+    let mut capture = if is_file { Capture::open(file, limits)? } else { Capture::from_reader(rest, &name, limits)? };
     capture.set_strict(common.strict);
-    Ok((capture, stream))
+    Ok(Opened::Capture(capture))
 }
 
 /// Bytes that tell a stream of gVisor.
@@ -74,6 +88,16 @@ impl Read for Plain {
 pub struct Stream(Option<Shared>);
 
 impl Stream {
+    /// Of what is a capture by itself.
+    pub fn none() -> Stream {
+        Stream(None)
+    }
+
+    /// That of a stream which is not read as a capture.
+    pub fn of(report: Shared) -> Stream {
+        Stream(Some(report))
+    }
+
     /// What was found in it so far; `None` when the capture is one by itself.
     pub fn report(&self) -> Option<Report> {
         self.0.as_ref().map(Shared::get)

@@ -3,7 +3,7 @@
 use super::map::{Counts, Events, Mapper};
 use super::start_of;
 use super::stream::{Reader, Sent, What};
-use crate::record::block;
+use crate::record::{block, each_block};
 use bytes::Bytes;
 use scapkit_format::schema::id;
 use scapkit_format::{EventHead, encode};
@@ -62,6 +62,8 @@ pub struct AsCapture {
     events: Events,
     /// Made and not yet read.
     made: Vec<u8>,
+    /// Where each block of it ends, and the time of its event.
+    marks: Vec<(usize, Option<u64>)>,
     at: usize,
     begun: bool,
     has_events: bool,
@@ -79,6 +81,7 @@ impl AsCapture {
             mapper: Mapper::default(),
             events: Events::default(),
             made: Vec::new(),
+            marks: Vec::new(),
             at: 0,
             begun: false,
             has_events: false,
@@ -95,6 +98,7 @@ impl AsCapture {
 
     fn make(&mut self) -> crate::Result<()> {
         self.made.clear();
+        self.marks.clear();
         self.at = 0;
         while !self.ended && self.made.len() < AT_ONCE {
             let Some(sent) = self.stream.next()? else {
@@ -125,11 +129,34 @@ impl AsCapture {
         Ok(())
     }
 
+    /// Gives the next blocks of the capture, each with the time of its event if it is one: what [`Read`] gives, to
+    /// those who want blocks and not bytes. `false`: there are no more.
+    ///
+    /// # Errors
+    /// When the stream cannot be read, and those of `each`.
+    pub fn blocks<E: From<crate::Error>>(
+        &mut self,
+        each: &mut dyn FnMut(&[u8], Option<u64>) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        if self.ended {
+            return Ok(false);
+        }
+        self.make()?;
+        let mut start = 0;
+        for (end, ts) in &self.marks {
+            each(self.made.get(start..*end).unwrap_or_default(), *ts)?;
+            start = *end;
+        }
+        self.at = self.made.len();
+        Ok(true)
+    }
+
     /// Appends the events that were made.
     fn put(&mut self) {
         for (origin, event) in self.events.iter() {
             if let Some(head) = block::head(event) {
                 block::put(&mut self.made, origin.cpu, origin.flags, head.event_type, event);
+                self.marks.push((self.made.len(), Some(head.ts)));
                 self.has_events = true;
             }
         }
@@ -140,6 +167,7 @@ impl AsCapture {
     fn nothing(&mut self) -> crate::Result<()> {
         let head = EventHead { tid: -1, event_type: id::SCAPEVENT_E, ..EventHead::default() };
         encode::event(&mut self.made, head, &[&0u32.to_le_bytes(), &0u64.to_le_bytes()])?;
+        self.marks.push((self.made.len(), Some(0)));
         Ok(())
     }
 
@@ -147,7 +175,13 @@ impl AsCapture {
     fn begin(&mut self) -> crate::Result<()> {
         if !self.begun {
             self.begun = true;
+            let mut end = self.made.len();
             start_of(&mut self.mapper, &mut self.made)?;
+            let marks = &mut self.marks;
+            for block in each_block(self.made.get(end..).unwrap_or_default()) {
+                end += block.bytes().len();
+                marks.push((end, None));
+            }
         }
         Ok(())
     }

@@ -25,6 +25,7 @@ mod ring;
 mod select;
 
 pub use flight::{Dumped, Flight, FlightOptions, FlightSummary};
+pub(crate) use piece::each_block;
 pub use piece::{Finished, Form};
 pub use pump::{Turn, pump};
 pub use reconcile::{Buffered, Reconciled, Scan, reconcile};

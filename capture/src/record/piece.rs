@@ -192,7 +192,7 @@ impl Piece {
 }
 
 /// The blocks in `bytes`, which this program made: a length that does not fit ends them.
-pub(super) fn each_block(mut bytes: &[u8]) -> impl Iterator<Item = Block<'_>> {
+pub(crate) fn each_block(mut bytes: &[u8]) -> impl Iterator<Item = Block<'_>> {
     std::iter::from_fn(move || {
         let len = u32::from_le_bytes(*bytes.get(4..8)?.first_chunk()?) as usize;
         let (one, rest) = bytes.split_at_checked(len.max(12))?;

@@ -1,11 +1,13 @@
 //! `scapkit convert IN OUT`.
 
 use crate::cli::{Common, Convert, ProfileName};
+use crate::open::{Opened, Stream};
 use crate::progress::Progress;
 use crate::{Outcome, open, output, printable};
 use anyhow::{Context, Result, bail};
+use scapkit_capture::gvisor::reader::AsCapture;
 use scapkit_format::profile::{Profile, ProfileWriter, Report};
-use scapkit_format::write::Trailer;
+use scapkit_format::write::{BlockMeta, Trailer};
 use scapkit_format::{Compression, Content, Item};
 use scapkit_replay::upgrade::{Upgraded, Upgrader};
 use std::path::Path;
@@ -20,7 +22,11 @@ pub fn run(args: &Convert, common: &Common) -> Result<Outcome> {
         ProfileName::Universal => Profile::Universal,
     };
     let procfs = args.procfs.as_ref().map(|path| std::fs::read(path).with_context(|| path.display().to_string()));
-    let (mut capture, stream) = open::with_procfs(&args.input, common, procfs.transpose()?)?;
+    let (mut capture, stream) = match open::input(&args.input, common, procfs.transpose()?)? {
+        Opened::Capture(capture) => (capture, Stream::none()),
+        Opened::Stream(stream, name) if profile == Profile::AsIs => return copy(stream, &name, args, common),
+        Opened::Stream(stream, name) => open::of_stream(stream, &name, common)?,
+    };
     let compression = capture.detect()?;
     // The first item tells whether there is a capture at all: before that, no output is touched.
     let mut output = Output::Waiting { args, common, profile };
@@ -58,6 +64,25 @@ pub fn run(args: &Convert, common: &Common) -> Result<Outcome> {
     }
     open::report_damage(&capture);
     stream.say(capture.name());
+    Ok(Outcome::Yes)
+}
+
+/// Writes what a stream gives, block by block.
+fn copy(mut stream: Box<AsCapture>, name: &str, args: &Convert, common: &Common) -> Result<Outcome> {
+    let mut chunks = output::create(&args.output, args.compress, args.level, common, Compression::None)?;
+    let mut number = 0;
+    while stream.blocks::<anyhow::Error>(&mut |block, ts| {
+        let meta = match ts {
+            Some(ts) => {
+                number += 1;
+                BlockMeta::Event { number, ts }
+            }
+            None => BlockMeta::Other,
+        };
+        Ok(chunks.block(block, meta)?)
+    })? {}
+    chunks.finish(Trailer::None)?;
+    Stream::of(stream.report()).say(name);
     Ok(Outcome::Yes)
 }
 

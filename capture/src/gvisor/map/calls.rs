@@ -11,7 +11,7 @@ use crate::gvisor::flags;
 use crate::gvisor::params::Params;
 use crate::gvisor::raw;
 use scapkit_format::schema::id;
-use scapkit_proto::{Message, syscall};
+use scapkit_proto::{Call, Message, syscall};
 
 /// EFAULT.
 const BAD_ADDRESS: i64 = -14;
@@ -43,20 +43,35 @@ pub(super) fn exit(message: &Message) -> Option<&syscall::Exit> {
     each_call!(message, m => m.exit.as_ref()).flatten()
 }
 
-/// Whether messages of a kind say at the end of a call all that they say at its beginning, and no event tells of
-/// that.
-pub(super) fn ends_tell_all(kind: u16) -> bool {
-    const OPEN: u16 = 7;
-    const CONNECT: u16 = 10;
-    const EXECVE: u16 = 11;
-    const MMAP_INFO: u16 = 35;
-    const PTRACE: u16 = 38;
-    matches!(kind, OPEN..=PTRACE) && !matches!(kind, OPEN | CONNECT | EXECVE | MMAP_INFO)
+/// Kinds of messages.
+const OPEN: u16 = 7;
+const CLOSE: u16 = 8;
+const READ: u16 = 9;
+const CONNECT: u16 = 10;
+const EXECVE: u16 = 11;
+const WRITE: u16 = 34;
+const MMAP_INFO: u16 = 35;
+const PTRACE: u16 = 38;
+
+/// For kinds of calls that [`Call`] can read: whether their messages say at the end all that they say at the
+/// beginning, and no event tells of that.
+pub(super) fn is_plain(kind: u16) -> Option<bool> {
+    match kind {
+        MMAP_INFO => None,
+        OPEN | CONNECT | EXECVE => Some(false),
+        OPEN..=PTRACE => Some(true),
+        _ => None,
+    }
+}
+
+/// Kinds that most messages are of.
+pub(super) fn is_common(kind: u16) -> bool {
+    matches!(kind, OPEN | CLOSE | READ | WRITE)
 }
 
 /// The result as events have it: negative if the call failed.
-fn result(exit: &syscall::Exit) -> i64 {
-    if exit.errorno == 0 { exit.result } else { exit.errorno.saturating_neg() }
+pub(super) fn result(result: i64, error: i64) -> i64 {
+    if error == 0 { result } else { error.saturating_neg() }
 }
 
 /// A register that holds a 32-bit number with a sign.
@@ -79,7 +94,7 @@ impl Turn<'_> {
             }
             return self.begin(message);
         };
-        let res = result(exit);
+        let res = result(exit.result, exit.errorno);
         match message {
             Message::Execve(m) => return self.exec(m, res),
             Message::Clone(m) => return self.clone_returned(thread, id::SYSCALL_CLONE_20_X, m.flags, res),
@@ -102,21 +117,8 @@ impl Turn<'_> {
         let params = self.params.clear();
         let event = match message {
             Message::Open(m) => {
-                let (flags, mode) = (flags::open_flags(arch, m.flags), flags::open_mode(arch, m.flags, m.mode));
-                match open_kind(m.sysno, arch) {
-                    OpenKind::Open => {
-                        params.text(&m.pathname).u32(flags).u32(mode);
-                        id::SYSCALL_OPEN_E
-                    }
-                    OpenKind::Creat => {
-                        params.text(&m.pathname).u32(flags::open_mode(arch, m.flags, m.mode));
-                        id::SYSCALL_CREAT_E
-                    }
-                    OpenKind::Openat => {
-                        params.i64(m.fd).text(&m.pathname).u32(flags).u32(mode);
-                        id::SYSCALL_OPENAT_2_E
-                    }
-                }
+                let opened = Opened { fd: m.fd, name: &m.pathname, flags: m.flags, mode: m.mode };
+                return self.begin_open(m.sysno, opened);
             }
             Message::Connect(m) => {
                 params.i64(m.fd).bytes(&encoded(&m.address));
@@ -144,41 +146,10 @@ impl Turn<'_> {
         let if_done = |value: i32| if done { i64::from(value) } else { -1 };
         match message {
             Message::Open(m) => {
-                let (flags, mode) = (flags::open_flags(arch, m.flags), flags::open_mode(arch, m.flags, m.mode));
-                let params = self.params.clear().i64(res);
-                // A name that could not be read is none, one without a character is one.
-                let name = |params: &mut Params| {
-                    _ = if m.pathname.is_empty() && res == BAD_ADDRESS {
-                        params.empty()
-                    } else {
-                        params.text(&m.pathname)
-                    }
-                };
-                // Neither device nor inode are told.
-                Some(match open_kind(m.sysno, arch) {
-                    OpenKind::Open => {
-                        name(params);
-                        params.u32(flags).u32(mode).u32(0).u64(0);
-                        id::SYSCALL_OPEN_X
-                    }
-                    OpenKind::Creat => {
-                        name(params);
-                        params.u32(mode).u32(0).u64(0).u16(0);
-                        id::SYSCALL_CREAT_X
-                    }
-                    OpenKind::Openat => {
-                        name(params.i64(m.fd));
-                        params.u32(flags).u32(mode).u32(0).u64(0);
-                        id::SYSCALL_OPENAT_2_X
-                    }
-                })
+                let opened = Opened { fd: m.fd, name: &m.pathname, flags: m.flags, mode: m.mode };
+                Some(self.open(number, opened, res))
             }
-            Message::Close(m) => {
-                if done {
-                    self.sandbox.closed(group, fd32(m.fd), self.room);
-                }
-                self.registers(number, [m.fd.cast_unsigned(), 0, 0, 0, 0, 0], res)
-            }
+            Message::Close(m) => self.close(number, m.fd, res),
             Message::Read(m) => self.transfer(number, m.fd, m.count, m.offset, m.flags, res),
             Message::Write(m) => self.transfer(number, m.fd, m.count, m.offset, m.flags, res),
             Message::Connect(m) => {
@@ -311,6 +282,84 @@ impl Turn<'_> {
         }
     }
 
+    /// The beginning of a call that was read in place: one that opens a file.
+    pub(super) fn common_begun(&mut self, call: &Call<'_>) {
+        self.begin_open(call.sysno, Opened::of(call));
+    }
+
+    /// The end of a call of a common kind that was read in place.
+    pub(super) fn common_ended(&mut self, kind: u16, call: &Call<'_>, res: i64) {
+        let fd = call.number(4).cast_signed();
+        let event = match kind {
+            OPEN => Some(self.open(call.sysno, Opened::of(call), res)),
+            CLOSE => self.close(call.sysno, fd, res),
+            _ => {
+                self.transfer(call.sysno, fd, call.number(6), call.number(8).cast_signed(), low32(call.number(9)), res)
+            }
+        };
+        if let Some(event) = event {
+            self.out.add(self.ts, self.sandbox.tid(self.context.thread_id), event, self.params);
+        }
+    }
+
+    fn begin_open(&mut self, number: u64, o: Opened<'_>) {
+        let arch = self.sandbox.arch();
+        let (flags, mode) = (flags::open_flags(arch, o.flags), flags::open_mode(arch, o.flags, o.mode));
+        let params = self.params.clear();
+        let event = match open_kind(number, arch) {
+            OpenKind::Open => {
+                params.text(o.name).u32(flags).u32(mode);
+                id::SYSCALL_OPEN_E
+            }
+            OpenKind::Creat => {
+                params.text(o.name).u32(mode);
+                id::SYSCALL_CREAT_E
+            }
+            OpenKind::Openat => {
+                params.i64(o.fd).text(o.name).u32(flags).u32(mode);
+                id::SYSCALL_OPENAT_2_E
+            }
+        };
+        self.out.add(self.ts, self.sandbox.tid(self.context.thread_id), event, self.params);
+    }
+
+    /// Parameters of the end of a call that opens a file.
+    fn open(&mut self, number: u64, o: Opened<'_>, res: i64) -> u16 {
+        let arch = self.sandbox.arch();
+        let (flags, mode) = (flags::open_flags(arch, o.flags), flags::open_mode(arch, o.flags, o.mode));
+        let params = self.params.clear().i64(res);
+        // A name that could not be read is none, one without a character is one.
+        let name = |params: &mut Params| {
+            _ = if o.name.is_empty() && res == BAD_ADDRESS { params.empty() } else { params.text(o.name) };
+        };
+        // Neither device nor inode are told.
+        match open_kind(number, arch) {
+            OpenKind::Open => {
+                name(params);
+                params.u32(flags).u32(mode).u32(0).u64(0);
+                id::SYSCALL_OPEN_X
+            }
+            OpenKind::Creat => {
+                name(params);
+                params.u32(mode).u32(0).u64(0).u16(0);
+                id::SYSCALL_CREAT_X
+            }
+            OpenKind::Openat => {
+                name(params.i64(o.fd));
+                params.u32(flags).u32(mode).u32(0).u64(0);
+                id::SYSCALL_OPENAT_2_X
+            }
+        }
+    }
+
+    fn close(&mut self, number: u64, fd: i64, res: i64) -> Option<u16> {
+        if res >= 0 {
+            let group = self.group();
+            self.sandbox.closed(group, fd32(fd), self.room);
+        }
+        self.registers(number, [fd.cast_unsigned(), 0, 0, 0, 0, 0], res)
+    }
+
     /// A call all of which came in registers.
     fn registers(&mut self, number: u64, args: [u64; 6], res: i64) -> Option<u16> {
         raw::call(self.sandbox.arch(), number, &args, res, self.params)
@@ -376,7 +425,7 @@ impl Turn<'_> {
             }
             return;
         };
-        let held = Held { ts: self.ts, number: m.sysno, args, res: result(exit) };
+        let held = Held { ts: self.ts, number: m.sysno, args, res: result(exit.result, exit.errorno) };
         let may_follow =
             raw::schematized(arch, m.sysno).is_some() && self.sandbox.twins.get(&m.sysno) != Some(&Twin::Alone);
         if may_follow && let Some(state) = self.sandbox.threads.get_mut(&thread) {
@@ -449,6 +498,26 @@ fn execveat_flags(linux: u32) -> u32 {
 /// The type of the event at the end of a call; 0 when it has none of its own.
 fn event_of(arch: raw::Arch, number: u64) -> u16 {
     arch.native(number).map_or(0, |native| native.exit)
+}
+
+/// What a call that opens a file was called with.
+#[derive(Clone, Copy)]
+struct Opened<'a> {
+    fd: i64,
+    name: &'a [u8],
+    flags: u32,
+    mode: u32,
+}
+
+impl<'a> Opened<'a> {
+    fn of(call: &Call<'a>) -> Opened<'a> {
+        Opened {
+            fd: call.number(4).cast_signed(),
+            name: call.text6,
+            flags: low32(call.number(7)),
+            mode: low32(call.number(8)),
+        }
+    }
 }
 
 /// The calls that open files.

@@ -34,7 +34,7 @@ use super::stream::{Sent, What};
 use bytes::Bytes;
 use sandbox::{Room, Sandbox, Twin};
 use scapkit_format::schema::id;
-use scapkit_proto::{Begun, Header, Message, Who};
+use scapkit_proto::{Call, Header, Message, Who};
 use std::collections::BTreeMap;
 
 /// Largest number of a sandbox: ids stay below 2^53, which JSON can hold.
@@ -213,15 +213,16 @@ impl Mapper {
         if let Some(count) = self.counts.by_kind.get_mut(usize::from(header.kind)) {
             *count += 1;
         }
-        let payload = packet.slice(usize::from(header.size)..);
-        // Half of all messages are beginnings of calls of which the end tells more.
-        if calls::ends_tell_all(header.kind)
-            && let Some(begun) = Begun::read(&payload)
+        let start = usize::from(header.size);
+        // Most messages are of a few kinds, or tell of beginnings of which the end tells more: no need for all of them.
+        if let Some(ends_tell_all) = calls::is_plain(header.kind)
+            && let Some(call) = packet.get(start..).and_then(Call::read)
+            && (calls::is_common(header.kind) || (ends_tell_all && call.exit.is_none()))
         {
-            self.turn(connection, header, &begun.who, out, |turn| turn.begun(begun.sysno, header.kind));
+            self.turn(connection, header, &call.who, out, |turn| turn.common(header.kind, &call, ends_tell_all));
             return;
         }
-        match Message::decode(header.kind, payload) {
+        match Message::decode(header.kind, packet.slice(start..)) {
             Some(Ok(message)) => {
                 let who = message.context().map(Who::from).unwrap_or_default();
                 self.turn(connection, header, &who, out, |turn| turn.message(&message));
@@ -384,13 +385,22 @@ impl Turn<'_> {
         self.follow(message);
     }
 
-    /// The beginning of a call of which no event tells.
-    fn begun(&mut self, number: u64, kind: u16) {
-        self.learn(Some(number), kind);
-        self.settle(Some(number), false, false);
+    /// A call that was read in place: one of a common kind, or a beginning. `ends_tell_all`: of beginnings no event
+    /// tells.
+    fn common(&mut self, kind: u16, call: &Call<'_>, ends_tell_all: bool) {
+        self.learn(Some(call.sysno), kind);
+        self.settle(Some(call.sysno), call.exit.is_some(), false);
         self.meet();
-        if let Some(state) = self.sandbox.threads.get_mut(&self.context.thread_id) {
-            state.call = number;
+        match call.exit {
+            Some((result, error)) => self.common_ended(kind, call, calls::result(result, error)),
+            None => {
+                if let Some(state) = self.sandbox.threads.get_mut(&self.context.thread_id) {
+                    state.call = call.sysno;
+                }
+                if !ends_tell_all {
+                    self.common_begun(call);
+                }
+            }
         }
         self.follow_context(false, true);
     }

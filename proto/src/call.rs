@@ -1,7 +1,8 @@
-//! Beginnings of calls, read in place.
+//! Messages of calls, read in place.
 //!
-//! Half of all messages tell that a call begins, and of most of them only who makes which call is of use. That is read
-//! here from the bytes as they are, without taking the message apart. A beginning is a message without `exit`, field 2.
+//! Most messages are about calls of which a few numbers and a text or two are of use, and half of all tell only that a
+//! call begins. Those are read here from the bytes as they are, without taking the message apart. What is not as
+//! expected is left to [`crate::Message::decode`].
 
 use crate::common::{ContextData, Credentials};
 use prost::Message as _;
@@ -39,31 +40,65 @@ impl<'a> From<&'a ContextData> for Who<'a> {
     }
 }
 
-/// The beginning of a call.
+/// First and last field whose numbers are kept.
+const FIRST: u64 = 4;
+const LAST: u64 = 9;
+
+/// A call: what all messages of calls have, and their other fields by number.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Begun<'a> {
+pub struct Call<'a> {
     /// Who makes it.
     pub who: Who<'a>,
     /// Its number.
     pub sysno: u64,
+    /// Result and error, once it has ended.
+    pub exit: Option<(i64, i64)>,
+    numbers: [u64; 6],
+    /// Field 6, where that is a text.
+    pub text6: &'a [u8],
 }
 
-impl<'a> Begun<'a> {
-    /// Reads the message of a call if it tells of its beginning; `None` otherwise, and when it is not as expected,
-    /// which [`crate::Message::decode`] then judges. For all kinds of calls but [`crate::Message::Syscall`].
-    pub fn read(mut payload: &'a [u8]) -> Option<Begun<'a>> {
-        let mut begun = Begun::default();
+impl<'a> Call<'a> {
+    /// Reads the message of a call; `None` when it is not as expected. For all kinds of calls but
+    /// [`crate::Message::Syscall`].
+    pub fn read(mut payload: &'a [u8]) -> Option<Call<'a>> {
+        let mut call = Call::default();
         while !payload.is_empty() {
             match field(&mut payload)? {
-                (1, Field::Bytes(context)) => who(context, &mut begun.who)?,
-                (3, Field::Number(sysno)) => begun.sysno = sysno,
-                // An end, or not as expected.
+                (1, Field::Bytes(context)) => who(context, &mut call.who)?,
+                (2, Field::Bytes(bytes)) => {
+                    let (result, error) = call.exit.unwrap_or_default();
+                    call.exit = Some(exit(bytes, result, error)?);
+                }
+                (3, Field::Number(sysno)) => call.sysno = sysno,
                 (1..=3, _) => return None,
+                (n @ FIRST..=LAST, Field::Number(value)) => {
+                    let slot = usize::try_from(n - FIRST).ok().and_then(|at| call.numbers.get_mut(at))?;
+                    *slot = value;
+                }
+                (6, Field::Bytes(text)) => call.text6 = text,
                 _ => {}
             }
         }
-        Some(begun)
+        Some(call)
     }
+
+    /// The number in field `n`, 4 to 9; 0 when it is not there.
+    pub fn number(&self, n: usize) -> u64 {
+        n.checked_sub(4).and_then(|at| self.numbers.get(at)).copied().unwrap_or_default()
+    }
+}
+
+fn exit(mut bytes: &[u8], mut result: i64, mut error: i64) -> Option<(i64, i64)> {
+    while !bytes.is_empty() {
+        match field(&mut bytes)? {
+            (1, Field::Number(n)) => result = n.cast_signed(),
+            (2, Field::Number(n)) => error = n.cast_signed(),
+            (1 | 2, _) => return None,
+            _ => {}
+        }
+    }
+    Some((result, error))
 }
 
 fn who<'a>(mut context: &'a [u8], who: &mut Who<'a>) -> Option<()> {
@@ -174,29 +209,49 @@ mod tests {
     proptest! {
         /// The same as by the general way.
         #[test]
-        fn beginnings_are_read_as_messages_are(context in context(), sysno: u64, count: u64, ended: bool) {
-            let exit = ended.then(syscall::Exit::default);
-            let context_data = Some(context.clone());
-            let read = syscall::Read { context_data, exit, sysno, count, ..syscall::Read::default() };
-            let bytes = Message::Read(read).encode();
-            let wanted = (!ended).then(|| Begun { who: Who::from(&context), sysno });
-            prop_assert_eq!(Begun::read(&bytes), wanted);
+        fn calls_are_read_as_messages_are(
+            context in context(),
+            numbers: [u32; 4],
+            fd: i64,
+            ended: bool,
+            name in prop::collection::vec(any::<u8>(), 0..9),
+        ) {
+            let [sysno, flags, mode, result] = numbers;
+            let exit = ended.then(|| syscall::Exit { result: -i64::from(result), errorno: i64::from(mode) });
+            let open = syscall::Open {
+                context_data: Some(context.clone()),
+                exit,
+                sysno: u64::from(sysno),
+                fd,
+                fd_path: name.clone().into(),
+                pathname: name.clone().into(),
+                flags,
+                mode,
+            };
+            let bytes = Message::Open(open).encode();
+            let call = Call::read(&bytes).unwrap();
+            prop_assert_eq!(call.who, Who::from(&context));
+            prop_assert_eq!((call.sysno, call.exit), (u64::from(sysno), exit.map(|e| (e.result, e.errorno))));
+            prop_assert_eq!(call.text6, &name[..]);
+            let found = [4, 7, 8].map(|n| call.number(n));
+            prop_assert_eq!(found, [fd.cast_unsigned(), u64::from(flags), u64::from(mode)]);
+            prop_assert_eq!([3, 5, 6, 9, 10].map(|n| call.number(n)), [0; 5]);
             // Cut anywhere, it never reads beyond.
             for end in 0..bytes.len() {
-                let _ = Begun::read(&bytes[..end]);
+                let _ = Call::read(&bytes[..end]);
             }
         }
 
         #[test]
         fn anything_at_all(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             // What is read here is a message by the general way too, and says the same.
-            if let Some(begun) = Begun::read(&bytes)
+            if let Some(call) = Call::read(&bytes)
                 && let Some(Ok(Message::Close(m))) = Message::decode(8, bytes.clone().into())
             {
-                prop_assert!(m.exit.is_none());
-                prop_assert_eq!(m.sysno, begun.sysno);
+                prop_assert_eq!(m.exit.map(|e| (e.result, e.errorno)), call.exit);
+                prop_assert_eq!((m.sysno, m.fd.cast_unsigned()), (call.sysno, call.number(4)));
                 let nobody = ContextData::default();
-                prop_assert_eq!(Who::from(m.context_data.as_ref().unwrap_or(&nobody)), begun.who);
+                prop_assert_eq!(Who::from(m.context_data.as_ref().unwrap_or(&nobody)), call.who);
             }
         }
     }
