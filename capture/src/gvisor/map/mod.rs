@@ -7,11 +7,11 @@
 //! sandbox's own. The mapper knows no clock: times are those of messages.
 //!
 //! * this file: connections, and which sandbox a packet is of;
-//! * [`sandbox`]: what is known of a sandbox;
-//! * [`process`]: threads, programs and containers;
-//! * [`calls`]: system calls;
-//! * [`address`]: addresses of sockets;
-//! * [`events`]: what comes out.
+//! * `sandbox`: what is known of a sandbox;
+//! * `process`: threads, programs and containers;
+//! * `calls`: system calls;
+//! * `address`: addresses of sockets;
+//! * `events`: what comes out.
 //!
 //! Source: gvisor spec sections 4, 6 and 10.
 
