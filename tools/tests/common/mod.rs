@@ -2,6 +2,7 @@
 
 #![allow(dead_code, missing_docs)] // each test binary uses its own part
 
+pub mod recorder;
 pub mod sandboxes;
 
 use std::ffi::OsStr;
