@@ -40,6 +40,7 @@ fn read(bytes: Vec<u8>) -> Option<(Vec<Sent>, usize)> {
                 all += text.len();
                 open.contains(&sent.connection)
             }
+            What::Dropped(_) => open.contains(&sent.connection),
         };
         assert!(fine && open.len() <= LIMITS.max_connections as usize, "{sent:?}");
         sents.push(sent);

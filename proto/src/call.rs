@@ -139,7 +139,8 @@ enum Field<'a> {
 }
 
 /// Takes a field from the front: its number, and what it holds. `None` when there is none.
-#[inline]
+#[inline(always)]
+#[allow(clippy::inline_always)] // measured: a tenth of the time of converting
 fn field<'a>(rest: &mut &'a [u8]) -> Option<(u64, Field<'a>)> {
     let tag = varint(rest)?;
     let value = match tag & 7 {
@@ -160,14 +161,19 @@ fn field<'a>(rest: &mut &'a [u8]) -> Option<(u64, Field<'a>)> {
     Some((tag >> 3, value))
 }
 
+/// Most numbers have one byte; times have nine.
 #[inline]
 fn varint(rest: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (byte, after) = rest.split_first()?;
+    let (first, after) = rest.split_first()?;
+    if *first < 0x80 {
         *rest = after;
-        value |= u64::from(byte & 0x7f) << shift;
+        return Some(u64::from(*first));
+    }
+    let mut value = 0;
+    for (n, byte) in rest.iter().take(10).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * n);
         if *byte < 0x80 {
+            *rest = rest.get(n + 1..)?;
             return Some(value);
         }
     }

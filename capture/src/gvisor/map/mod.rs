@@ -7,21 +7,13 @@
 //! sandbox's own. The mapper knows no clock: times are those of messages.
 //!
 //! * this file: connections, and which sandbox a packet is of;
-<<<<<<< HEAD
-//! * [`sandbox`]: what is known of a sandbox;
-//! * [`process`]: how threads come, what is known of them, how they end;
-//! * [`exec`]: the programs that they run;
-//! * [`containers`]: containers, and what was there before the session;
-//! * [`calls`]: system calls;
-//! * [`address`]: addresses of sockets;
-//! * [`events`]: what comes out.
-=======
 //! * `sandbox`: what is known of a sandbox;
-//! * `process`: threads, programs and containers;
+//! * `process`: how threads come, what is known of them, how they end;
+//! * `exec`: the programs that they run;
+//! * `containers`: containers, and what was there before the session;
 //! * `calls`: system calls;
 //! * `address`: addresses of sockets;
 //! * `events`: what comes out.
->>>>>>> a83fabb
 //!
 //! Source: gvisor spec sections 4, 6 and 10.
 
