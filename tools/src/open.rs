@@ -17,7 +17,7 @@ use std::path::Path;
 /// Opens FILE, `-` meaning standard input. A stream of gVisor is a capture too: what a recorder would have written.
 pub fn capture(file: &Path, common: &Common) -> Result<(Capture, Stream)> {
     match input(file, common, None)? {
-        Opened::Capture(capture) => Ok((capture, Stream(None))),
+        Opened::Capture(capture) => Ok((*capture, Stream(None))),
         Opened::Stream(stream, name) => of_stream(stream, &name, common),
     }
 }
@@ -32,7 +32,7 @@ pub fn of_stream(stream: Box<AsCapture>, name: &str, common: &Common) -> Result<
 
 /// What FILE is.
 pub enum Opened {
-    Capture(Capture),
+    Capture(Box<Capture>),
     /// With its name.
     Stream(Box<AsCapture>, String),
 }
@@ -69,7 +69,7 @@ pub fn input(file: &Path, common: &Common, procfs: Option<Vec<u8>>) -> Result<Op
     }
     let mut capture = if is_file { Capture::open(file, limits)? } else { Capture::from_reader(rest, &name, limits)? };
     capture.set_strict(common.strict);
-    Ok(Opened::Capture(capture))
+    Ok(Opened::Capture(Box::new(capture)))
 }
 
 /// Bytes that tell a stream of gVisor.

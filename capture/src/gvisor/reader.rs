@@ -136,7 +136,7 @@ impl AsCapture {
     /// When the stream cannot be read, and those of `each`.
     pub fn blocks<E: From<crate::Error>>(
         &mut self,
-        each: &mut dyn FnMut(&[u8], Option<u64>) -> Result<(), E>,
+        mut each: impl FnMut(&[u8], Option<u64>) -> Result<(), E>,
     ) -> Result<bool, E> {
         if self.ended {
             return Ok(false);

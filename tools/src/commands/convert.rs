@@ -23,7 +23,7 @@ pub fn run(args: &Convert, common: &Common) -> Result<Outcome> {
     };
     let procfs = args.procfs.as_ref().map(|path| std::fs::read(path).with_context(|| path.display().to_string()));
     let (mut capture, stream) = match open::input(&args.input, common, procfs.transpose()?)? {
-        Opened::Capture(capture) => (capture, Stream::none()),
+        Opened::Capture(capture) => (*capture, Stream::none()),
         Opened::Stream(stream, name) if profile == Profile::AsIs => return copy(stream, &name, args, common),
         Opened::Stream(stream, name) => open::of_stream(stream, &name, common)?,
     };
@@ -71,7 +71,7 @@ pub fn run(args: &Convert, common: &Common) -> Result<Outcome> {
 fn copy(mut stream: Box<AsCapture>, name: &str, args: &Convert, common: &Common) -> Result<Outcome> {
     let mut chunks = output::create(&args.output, args.compress, args.level, common, Compression::None)?;
     let mut number = 0;
-    while stream.blocks::<anyhow::Error>(&mut |block, ts| {
+    while stream.blocks(|block, ts| {
         let meta = match ts {
             Some(ts) => {
                 number += 1;
@@ -79,7 +79,7 @@ fn copy(mut stream: Box<AsCapture>, name: &str, args: &Convert, common: &Common)
             }
             None => BlockMeta::Other,
         };
-        Ok(chunks.block(block, meta)?)
+        chunks.block(block, meta).map_err(anyhow::Error::from)
     })? {}
     chunks.finish(Trailer::None)?;
     Stream::of(stream.report()).say(name);

@@ -391,15 +391,14 @@ impl Turn<'_> {
         self.learn(Some(call.sysno), kind);
         self.settle(Some(call.sysno), call.exit.is_some(), false);
         self.meet();
-        match call.exit {
-            Some((result, error)) => self.common_ended(kind, call, calls::result(result, error)),
-            None => {
-                if let Some(state) = self.sandbox.threads.get_mut(&self.context.thread_id) {
-                    state.call = call.sysno;
-                }
-                if !ends_tell_all {
-                    self.common_begun(call);
-                }
+        if let Some((result, error)) = call.exit {
+            self.common_ended(kind, call, calls::result(result, error));
+        } else {
+            if let Some(state) = self.sandbox.threads.get_mut(&self.context.thread_id) {
+                state.call = call.sysno;
+            }
+            if !ends_tell_all {
+                self.common_begun(call);
             }
         }
         self.follow_context(false, true);
