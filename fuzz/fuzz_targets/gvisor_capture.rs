@@ -37,7 +37,7 @@ fn made(file: &[u8], dump: Option<Vec<u8>>) -> Option<Vec<u8>> {
 
 fn check(event: &Event<'_>) {
     let info = event_info(event.event_type).expect("a type that is known");
-    let of_container = event.tid == -1 && info.name == "asyncevent";
+    let of_container = event.tid == -1 && ["asyncevent", "scapevent"].contains(&info.name);
     assert!(of_container || (0..1 << 53).contains(&event.tid), "{info}: thread {}", event.tid);
     assert_eq!(event.params().count(), info.params.len(), "{info}");
     for (bytes, param) in event.params().zip(info.params) {

@@ -297,9 +297,10 @@ pub struct Verify {
     FILTER is that of `scapkit read`. Events that it does not want but that change the state of\n\
     processes and files are recorded for the state only: readers know of them and do not show them.\n\n\
     Needs CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, and gives up what it does\n\
-    not need.\n\n\
+    not need. With --engine gvisor it needs none of them: sandboxes connect to its socket.\n\n\
     Examples:\n  \
     sudo scapkit record -o incident.scap\n  \
+    sudo scapkit record --engine gvisor -o sandboxes.scap --raw sandboxes.gvstream\n  \
     sudo scapkit record -o nginx.scap.zst --duration 10m proc.name=nginx\n  \
     sudo scapkit record -o build.scap.zst -- make -j8\n  \
     sudo scapkit record -o day-%H%M.scap --rotate-every 1h --keep 24\n  \
@@ -460,6 +461,7 @@ pub struct Kernel {
 #[command(after_help = "FILTER and FORMAT are those of `scapkit read`. Ends at SIGINT, SIGTERM or SIGHUP.\n\n\
     Examples:\n  \
     sudo scapkit live evt.type=execve\n  \
+    sudo scapkit live --engine gvisor evt.type=execve\n  \
     sudo scapkit live -p '%evt.time %proc.cmdline %fd.name' 'evt.is_open_write=true and fd.name startswith /etc/'\n  \
     sudo scapkit live --json -n 100 proc.name=nginx | jq .")]
 pub struct Live {
