@@ -109,3 +109,14 @@ fn as_the_container_plugin() {
     assert_eq!(wrong, "");
     assert_eq!((seen, other), (80, 18));
 }
+
+#[test]
+fn sandboxes_of_gvisor_have_an_entry_of_their_own() {
+    let of = |list: &[u8]| container_of(list).map(|(layout, id)| (layout, String::from_utf8_lossy(id).into_owned()));
+    let long = "0123456789abcdef".repeat(4);
+    let found = |id: &str| Some((Layout::Gvisor, id.to_owned()));
+    assert_eq!(of(format!("gvisor_container_id=/{long}\0").as_bytes()), found("0123456789ab"));
+    assert_eq!(of(b"gvisor_container_id=/my-short-name\0"), found("my-short-name"));
+    assert_eq!(of(format!("gvisor_container_id=/{}z\0", &long[1..]).as_bytes()), found(&format!("{}z", &long[1..])));
+    assert_eq!(of(b"gvisor_container_id=/\0"), None);
+}
