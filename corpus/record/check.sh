@@ -17,7 +17,7 @@ words() {
     realpath "$folder" "$(dirname "$0")" "$scapkit" | tr / '\n' | grep -vxE 'tmp|work|out|bin|release|target|usr|local|record|corpus|scapkit'
     env | sed -n 's/^\(USER\|LOGNAME\|SUDO_USER\|HOSTNAME\)=//p' | grep -vx root
     tr ' ' '\n' </proc/cmdline | grep =
-    printf '%s\n' /work/ /home/ /tmp/w/ /old/
+    printf '%s\n' /work/ /home/ /old/
     sed -n 's/^nameserver //p' /etc/resolv.conf
     ip -o address 2>/dev/null | awk '{ sub("/.*", "", $4); print $4 }' | grep -vE '^(127\.|::1$)'
 }

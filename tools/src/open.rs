@@ -42,7 +42,8 @@ pub fn input(file: &Path, common: &Common, procfs: Option<Vec<u8>>) -> Result<Op
     let limits = limits(&common.limits)?;
     let stdin = file == Path::new("-");
     let name = if stdin { "standard input".to_owned() } else { file.display().to_string() };
-    let is_file = !stdin && file.metadata().is_ok_and(|m| m.is_file());
+    // What is not there or is a folder is told of as such below.
+    let is_file = !stdin && file.metadata().map_or(true, |m| m.is_file() || m.is_dir());
     let mut start = Vec::new();
     let rest: Box<dyn Read + Send> = if is_file {
         // Looked at through its compression, and opened again.
