@@ -42,39 +42,61 @@ pub fn input(file: &Path, common: &Common, procfs: Option<Vec<u8>>) -> Result<Op
     let limits = limits(&common.limits)?;
     let stdin = file == Path::new("-");
     let name = if stdin { "standard input".to_owned() } else { file.display().to_string() };
-    // What is not there or is a folder is told of as such below.
-    let is_file = !stdin && file.metadata().map_or(true, |m| m.is_file() || m.is_dir());
-    let mut start = Vec::new();
-    let rest: Box<dyn Read + Send> = if is_file {
-        // Looked at through its compression, and opened again.
-        Plain(Input::open(file, &limits)?).take(START).read_to_end(&mut start).unwrap_or_default();
-        if sniff(&start).is_none() {
-            start.clear();
-        }
-        Box::new(Plain(Input::open(file, &limits)?))
+    let mut rest: Box<dyn Read + Send> = if stdin {
+        Box::new(std::io::stdin())
     } else {
-        let mut rest: Box<dyn Read + Send> = if stdin {
-            Box::new(std::io::stdin())
-        } else {
-            Box::new(std::fs::File::open(file).with_context(|| format!("open {name}"))?)
-        };
-        (&mut rest).take(START).read_to_end(&mut start).with_context(|| format!("read {name}"))?;
-        Box::new(std::io::Cursor::new(start.clone()).chain(rest))
+        match std::fs::File::open(file) {
+            Ok(file) => Box::new(file),
+            // Said as of every capture that cannot be opened.
+            Err(_) => Box::new(std::io::empty()),
+        }
     };
-    if sniff(&start).is_some() {
-        let reader = Reader::new(rest, StreamLimits::default()).with_context(|| name.clone())?;
+    let start = beginning(&mut rest).unwrap_or_default();
+    let (plain, compressed) = (sniff(&start).is_some(), is_compressed_stream(&start, &limits));
+    let whole = Box::new(std::io::Cursor::new(start).chain(rest));
+    if plain || compressed {
+        let input: Box<dyn Read + Send> =
+            if plain { whole } else { Box::new(Plain(Input::from_reader(whole, &name, &limits)?)) };
+        let reader = Reader::new(input, StreamLimits::default()).with_context(|| name.clone())?;
         return Ok(Opened::Stream(Box::new(AsCapture::new(reader, procfs)), name));
     }
     if procfs.is_some() {
         bail!("{name}: --procfs: this is no stream of gVisor");
     }
-    let mut capture = if is_file { Capture::open(file, limits)? } else { Capture::from_reader(rest, &name, limits)? };
+    // What can be read once only goes on from where it is.
+    let once = stdin || file.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
+    let mut capture = if once { Capture::from_reader(whole, &name, limits)? } else { Capture::open(file, limits)? };
     capture.set_strict(common.strict);
     Ok(Opened::Capture(Box::new(capture)))
 }
 
-/// Bytes that tell a stream of gVisor.
-const START: u64 = 16;
+/// As many bytes from the front as one read gives, but enough to tell a stream.
+fn beginning(input: &mut dyn Read) -> std::io::Result<Vec<u8>> {
+    /// Bytes that tell it, and most that are read.
+    const ENOUGH: usize = 16;
+    const MOST: usize = 64 << 10;
+    let (mut start, mut length) = (vec![0; MOST], 0);
+    while length < ENOUGH {
+        match input.read(&mut start[length..]) {
+            Ok(0) => break,
+            Ok(n) => length += n,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    start.truncate(length);
+    Ok(start)
+}
+
+/// Whether what begins so is a stream behind gzip or zstd.
+fn is_compressed_stream(start: &[u8], limits: &Limits) -> bool {
+    let mut plain = Vec::new();
+    let is_compressed = start.starts_with(&[0x1f, 0x8b]) || start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
+    // The end is missing, but it is the beginning that tells.
+    is_compressed
+        && Plain(Input::from_bytes(start.to_vec(), "", limits)).take(16).read_to_end(&mut plain).is_ok()
+        && sniff(&plain).is_some()
+}
 
 /// A file without its compression.
 struct Plain(Input);
