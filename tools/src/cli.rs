@@ -414,7 +414,7 @@ pub struct Sandboxes {
     /// runsc, for --attach
     #[arg(long, value_name = "PROGRAM", default_value = "runsc")]
     pub runsc: PathBuf,
-    /// Folder of runsc's state, for --attach
+    /// Folder of runsc's state, for --attach [default: as of `scapkit gvisor list`]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
 }

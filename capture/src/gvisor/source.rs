@@ -69,14 +69,14 @@ impl Gvisor {
     /// # Errors
     /// When runsc cannot begin the session, or the sandbox does not connect.
     pub fn attach(&mut self, runsc: &Runsc, id: &str, config: &Value) -> Result<Done> {
-        let known = self.sink.peers().len();
+        let next = self.sink.peers().last().map_or(0, |peer| peer.connection.saturating_add(1));
         let done = runsc.create(id, config, true)?;
         if done != Done::Yes {
             return Ok(done);
         }
         let began = Instant::now();
         let connection = loop {
-            if let Some(peer) = self.sink.peers().iter().skip(known).next_back() {
+            if let Some(peer) = self.sink.peers().iter().find(|peer| peer.connection >= next) {
                 break peer.connection;
             }
             if began.elapsed() > CONNECTING {

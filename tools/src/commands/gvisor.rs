@@ -68,15 +68,15 @@ fn program(program: &Program, root: Option<PathBuf>) -> Runsc {
 }
 
 /// A container, and how runsc is asked about it.
-struct Found {
-    runsc: Runsc,
-    container: Container,
+pub struct Found {
+    pub runsc: Runsc,
+    pub container: Container,
 }
 
-/// The containers of the folder that is told, or of all that are usual and there. Which, is said.
-fn containers(root: &Root, args: &Program) -> Result<Vec<Found>> {
-    let mut roots = vec![root.root.clone()];
-    if root.root.is_none() {
+/// The containers of the folder that `runsc` has, or of all that are usual and there. Which, is said.
+pub fn containers(runsc: &Runsc) -> Result<Vec<Found>> {
+    let mut roots = vec![runsc.root.clone()];
+    if runsc.root.is_none() {
         let usual: Vec<PathBuf> = ROOTS.iter().map(PathBuf::from).filter(|root| root.is_dir()).collect();
         for root in &usual {
             note(&format!("runsc's folder: {}", root.display()));
@@ -89,14 +89,14 @@ fn containers(root: &Root, args: &Program) -> Result<Vec<Found>> {
     }
     let mut found = Vec::new();
     for root in roots {
-        let runsc = program(args, root);
+        let runsc = Runsc { root, ..runsc.clone() };
         found.extend(runsc.list()?.into_iter().map(|container| Found { runsc: runsc.clone(), container }));
     }
     Ok(found)
 }
 
 fn list(args: &List) -> Result<Outcome> {
-    let found = containers(&args.root, &args.program)?;
+    let found = containers(&program(&args.program, args.root.root.clone()))?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     if !args.json {
         writeln!(out, "{:<24} {:>8} {:<10} {:<10} SINKS", "CONTAINER", "PID", "STATUS", "SESSION")?;
@@ -180,7 +180,7 @@ fn each(
     nothing: &str,
     act: impl Fn(&Found) -> scapkit_capture::Result<Done>,
 ) -> Result<Outcome> {
-    let found = containers(root, args)?;
+    let found = containers(&program(args, root.root.clone()))?;
     let (mut refused, mut failed, mut count) = (false, false, 0u32);
     for id in &which.ids {
         if !found.iter().any(|f| f.container.id == *id) {

@@ -1,5 +1,6 @@
 //! Opens sandboxes of gVisor as what gives events.
 
+use super::gvisor::{Found, containers};
 use super::source::Opened;
 use crate::cli::{Engine, Sandboxes};
 use crate::note;
@@ -9,10 +10,6 @@ use scapkit_capture::gvisor::runsc::{Done, Runsc};
 use scapkit_capture::gvisor::sink::{Sink, SinkOptions};
 use scapkit_capture::gvisor::source::Gvisor;
 use scapkit_capture::gvisor::stream::Writer;
-use std::time::Duration;
-
-/// How long runsc may take for one thing.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Listens for sandboxes, and takes in those that run already if that is wanted.
 pub fn open(engine: &Engine) -> Result<Opened> {
@@ -34,7 +31,7 @@ pub fn open(engine: &Engine) -> Result<Opened> {
 
 /// Takes in sandboxes that run.
 fn attach(source: &mut Gvisor, options: &Sandboxes) -> Result<()> {
-    let runsc = Runsc { program: options.runsc.clone(), root: options.root.clone(), timeout: PATIENCE };
+    let runsc = Runsc { program: options.runsc.clone(), root: options.root.clone(), ..Runsc::default() };
     let metadata = runsc.metadata()?;
     let points = config::points(&metadata, PointSet::Recommended, metadata.arch());
     // Without a monitor the session is of no use, and this is the monitor.
@@ -42,13 +39,15 @@ fn attach(source: &mut Gvisor, options: &Sandboxes) -> Result<()> {
         config::Sink { socket: std::path::absolute(&options.socket)?, fail_closed: true, ..config::Sink::default() };
     let session = config::session(&points, &to)?;
     let all = options.attach.iter().any(|id| id == "all");
-    let ids = if all {
-        let running = runsc.list()?.into_iter().filter(|c| c.status == "running");
-        running.map(|c| c.id).collect()
-    } else {
-        options.attach.clone()
-    };
-    for id in ids {
+    let found = containers(&runsc)?;
+    if let Some(id) = options.attach.iter().find(|id| *id != "all" && !found.iter().any(|f| f.container.id == **id)) {
+        bail!("--attach {id}: there is no such container");
+    }
+    for Found { runsc, container } in found {
+        let id = container.id;
+        if !(options.attach.contains(&id) || all && container.status == "running") {
+            continue;
+        }
         match source.attach(&runsc, &id, &session).with_context(|| format!("--attach {id}"))? {
             Done::Yes | Done::Nothing => {}
             // It is recorded with the sandbox that it is in.
