@@ -1,5 +1,5 @@
 //! The engine that read these messages before had bugs and gaps (gvisor spec section 9): one test, or more, for each,
-//! of what is right. Number 20, of the program that `runsc` is run by, is tested there.
+//! of what is right.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::needless_update)]
 
@@ -502,6 +502,22 @@ fn bug_19_the_end_of_a_connection_ends_its_threads() {
         assert_eq!(feed.engine().alive_threads(tid(1, thread)), 0);
     }
     assert_eq!(feed.close(0), []);
+}
+
+/// What runsc prints is read while it runs: a list of processes fills a pipe many times over, and so may what it says
+/// of errors.
+#[test]
+fn bug_20_a_child_is_not_waited_for_before_its_output_is_read() {
+    use scapkit_capture::gvisor::runsc::Runsc;
+    use std::os::unix::fs::PermissionsExt;
+    const LENGTH: usize = 3_000_000;
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("runsc");
+    let script = format!("#!/bin/sh\nhead -c {LENGTH} /dev/zero >&2\nhead -c {LENGTH} /dev/zero\n");
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let runsc = Runsc { program, ..Runsc::default() };
+    assert_eq!(runsc.procfs("some").unwrap().len(), LENGTH);
 }
 
 #[test]
