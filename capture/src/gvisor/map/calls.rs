@@ -410,7 +410,8 @@ impl Turn<'_> {
         }
     }
 
-    fn group(&self) -> i32 {
+    /// The process of the message's thread.
+    pub(super) fn group(&self) -> i32 {
         if self.context.thread_group_id == 0 { self.context.thread_id } else { self.context.thread_group_id }
     }
 

@@ -2,13 +2,14 @@
 
 use super::Turn;
 use super::exec::{Args, Program};
-use super::process::{NOBODY, base_name, comm, joined, kept, nanoseconds};
-use super::sandbox::{Container, Image, Thread};
+use super::process::{base_name, cgroups_of, comm, joined, kept, nanoseconds};
+use super::sandbox::{Container, Image, NOBODY, Thread};
 use crate::containers::Known;
 use crate::gvisor::procfs::Process;
 use bytes::Bytes;
 use scapkit_format::schema::id;
 use scapkit_proto::container;
+use scapkit_replay::engine::container_of;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -16,11 +17,6 @@ use std::sync::Arc;
 const CUSTOM: u16 = 5;
 /// Most bytes of JSON about a container.
 const MAX_JSON: usize = 64 << 10;
-/// The first 12 characters of an id that has all 64, which is what programs and people use; else all of it.
-fn short_id(id: &[u8]) -> &[u8] {
-    let full = id.len() == 64 && id.iter().all(u8::is_ascii_hexdigit);
-    if full { id.get(..12).unwrap_or(id) } else { id }
-}
 
 impl Turn<'_> {
     /// The container of a process that was listed is told now.
@@ -83,7 +79,9 @@ impl Turn<'_> {
             list.iter().take_while(fits).map(|item| text(item)).collect()
         };
         let full_id = kept(full_id);
-        let short = text(short_id(full_id));
+        // As readers know it by the cgroups of its threads.
+        let cgroups = cgroups_of(full_id);
+        let short = text(container_of(&cgroups).map_or(full_id, |(_, id)| id));
         let mut record = serde_json::Map::new();
         record.insert("type".into(), json!(CUSTOM));
         record.insert("id".into(), json!(short));
@@ -124,7 +122,6 @@ impl Turn<'_> {
         let cwd = if context.cwd.is_empty() { &start.cwd[..] } else { context.cwd };
         let rest = start.args.get(1..).unwrap_or_default();
         let state = Thread {
-            group: thread,
             container,
             comm: comm(name),
             image: Arc::new(Image { exe: kept(first).into(), args: joined(rest) }),
@@ -132,18 +129,11 @@ impl Turn<'_> {
             gid,
             pgid: thread,
             sid: thread,
-            fdlimit: -1,
             cwd: kept(cwd).into(),
-            call: u64::MAX,
-            ..Thread::default()
+            ..Thread::unknown(thread)
         };
         let tid = self.sandbox.tid(thread);
-        self.put_thread(0, thread, &state, 0);
-        self.out.add_state(self.ts, tid, id::SYSCALL_CLONE_20_X, self.params);
-        if !state.cwd.is_empty() {
-            self.params.clear().i64(0).text(&state.cwd);
-            self.out.add_state(self.ts, tid, id::SYSCALL_CHDIR_X, self.params);
-        }
+        self.tell_thread(thread, &state);
         // What is run is not resolved: only a whole path says where it is.
         let path: &[u8] = if first.starts_with(b"/") { first } else { &[] };
         let program = Program {
@@ -189,7 +179,6 @@ impl Turn<'_> {
             let (exe, rest) = process.args.split_first().map_or((&process.exe, &[][..]), |(exe, rest)| (exe, rest));
             let args: Vec<Bytes> = rest.iter().map(|arg| Bytes::copy_from_slice(arg.as_bytes())).collect();
             let state = Thread {
-                group: process.pid,
                 parent: process.ppid,
                 container,
                 comm: comm(process.comm.as_bytes()),
@@ -200,13 +189,11 @@ impl Turn<'_> {
                 sid: process.sid,
                 fdlimit: process.fdlimit.map_or(-1, u64::cast_signed),
                 cwd: kept(process.cwd.as_bytes()).into(),
-                call: u64::MAX,
-                ..Thread::default()
+                ..Thread::unknown(process.pid)
             };
             if tell {
                 let tid = self.sandbox.tid(process.pid);
-                self.put_thread(0, process.pid, &state, 0);
-                self.out.add_state(self.ts, tid, id::SYSCALL_CLONE_20_X, self.params);
+                self.tell_thread(process.pid, &state);
                 let env: Vec<Bytes> = process.env.iter().map(|e| Bytes::copy_from_slice(e.as_bytes())).collect();
                 let program = Program {
                     event: id::SYSCALL_EXECVE_19_X,
@@ -222,8 +209,6 @@ impl Turn<'_> {
                 };
                 self.put_program(process.pid, &state, &program);
                 self.out.add_state(self.ts, tid, id::SYSCALL_EXECVE_19_X, self.params);
-                self.params.clear().i64(0).text(&state.cwd);
-                self.out.add_state(self.ts, tid, id::SYSCALL_CHDIR_X, self.params);
             }
             self.sandbox.keep(process.pid, state, self.room);
         }

@@ -1,8 +1,8 @@
 //! Programs: execve and execveat, and what is told of the image.
 
 use super::Turn;
-use super::process::{NOBODY, base_name, cgroups, comm, joined, kept, nanoseconds, numbers};
-use super::sandbox::{Image, Loaded, Thread};
+use super::process::{base_name, cgroups, comm, joined, kept, nanoseconds, numbers};
+use super::sandbox::{Image, Loaded, NOBODY, Thread};
 use crate::gvisor::params::Params;
 use bytes::Bytes;
 use scapkit_format::schema::id;
@@ -134,9 +134,7 @@ impl Turn<'_> {
     }
 
     pub(super) fn state_of(&self, thread: i32) -> Thread {
-        let group = if self.context.thread_group_id == 0 { thread } else { self.context.thread_group_id };
-        let unknown = || Thread { group, uid: NOBODY, gid: NOBODY, fdlimit: -1, ..Thread::default() };
-        self.sandbox.threads.get(&thread).cloned().unwrap_or_else(unknown)
+        self.sandbox.threads.get(&thread).cloned().unwrap_or_else(|| Thread::unknown(self.group()))
     }
 
     /// The path of a program that was asked for, as far as it can be told without looking at links.

@@ -1,6 +1,6 @@
 //! Threads: how they come, what is known of them, how they end.
 
-use super::sandbox::{Container, Image, MAX_TEXT, Thread};
+use super::sandbox::{Container, Image, MAX_TEXT, NOBODY, Thread};
 use super::{Turn, calls};
 use crate::gvisor::flags;
 use crate::gvisor::params::Params;
@@ -15,8 +15,6 @@ use std::sync::Arc;
 const VFORK: u64 = 0x4000;
 const PARENT: u64 = 0x8000;
 const THREAD: u64 = 0x1_0000;
-/// Nobody: what an id is when it is not known.
-pub(super) const NOBODY: u32 = u32::MAX;
 /// Longest name of a thread.
 pub(super) const MAX_COMM: usize = 15;
 
@@ -94,7 +92,7 @@ impl Turn<'_> {
         if thread == 0 {
             return;
         }
-        let group = if self.context.thread_group_id == 0 { thread } else { self.context.thread_group_id };
+        let group = self.group();
         match self.sandbox.threads.get(&thread) {
             None => {
                 if group != thread && !self.sandbox.threads.contains_key(&group) {
@@ -120,7 +118,6 @@ impl Turn<'_> {
         let (uid, gid) = self.credentials().map_or((NOBODY, NOBODY), |c| (c.effective_uid, c.effective_gid));
         let leads = parent == 0 && context.is_exec_session;
         let state = Thread {
-            group,
             parent,
             container,
             image: Arc::new(Image { exe: name.clone(), args: Box::default() }),
@@ -129,19 +126,23 @@ impl Turn<'_> {
             gid,
             pgid: if leads { group } else { 0 },
             sid: if leads { group } else { 0 },
-            fdlimit: -1,
             cwd: kept(context.cwd).into(),
-            call: u64::MAX,
-            ..Thread::default()
+            ..Thread::unknown(group)
         };
-        let flags = if thread == group { 0 } else { clone_flags(THREAD) };
-        self.put_thread(0, thread, &state, flags);
-        self.out.add_state(self.ts, self.sandbox.tid(thread), id::SYSCALL_CLONE_20_X, self.params);
-        if thread == group && !state.cwd.is_empty() {
-            self.params.clear().i64(0).text(&state.cwd);
-            self.out.add_state(self.ts, self.sandbox.tid(thread), id::SYSCALL_CHDIR_X, self.params);
-        }
+        self.tell_thread(thread, &state);
         self.sandbox.keep(thread, state, self.room);
+    }
+
+    /// Makes a thread known to readers, with what no event of its own has told: that it is there, and where.
+    pub(super) fn tell_thread(&mut self, thread: i32, state: &Thread) {
+        let tid = self.sandbox.tid(thread);
+        let flags = if thread == state.group { 0 } else { clone_flags(THREAD) };
+        self.put_thread(0, thread, state, flags);
+        self.out.add_state(self.ts, tid, id::SYSCALL_CLONE_20_X, self.params);
+        if thread == state.group && !state.cwd.is_empty() {
+            self.params.clear().i64(0).text(&state.cwd);
+            self.out.add_state(self.ts, tid, id::SYSCALL_CHDIR_X, self.params);
+        }
     }
 
     /// `sentry/clone`: the event in the child.
@@ -161,7 +162,6 @@ impl Turn<'_> {
         let name = if context.process_name.is_empty() { parent.comm.clone() } else { comm(context.process_name) };
         let event = self.clone_type(parent.call, m.flags);
         let state = Thread {
-            group,
             parent: creator,
             container: Arc::clone(&parent.container),
             comm: name,
@@ -172,8 +172,7 @@ impl Turn<'_> {
             sid: leader.sid,
             fdlimit: leader.fdlimit,
             cwd: if context.cwd.is_empty() { leader.cwd.clone() } else { kept(context.cwd).into() },
-            call: u64::MAX,
-            ..Thread::default()
+            ..Thread::unknown(group)
         };
         self.put_thread(0, child, &state, clone_flags(m.flags));
         self.out.add(self.ts, self.sandbox.tid(child), event, self.params);
@@ -201,9 +200,7 @@ impl Turn<'_> {
     /// it has everywhere else here; the one that the caller sees is of its own namespace.
     pub(super) fn clone_returned(&mut self, thread: i32, event: u16, linux: u64, res: i64) {
         let Some(state) = self.sandbox.threads.get_mut(&thread) else {
-            let mut nobody = Thread { group: thread, uid: NOBODY, gid: NOBODY, fdlimit: -1, ..Thread::default() };
-            nobody.pgid = 0;
-            self.put_thread(res, thread, &nobody, clone_flags(linux));
+            self.put_thread(res, thread, &Thread::unknown(thread), clone_flags(linux));
             return self.out.add(self.ts, self.sandbox.tid(thread), event, self.params);
         };
         state.call = u64::MAX;
@@ -271,8 +268,7 @@ impl Turn<'_> {
     /// `sentry/exit_notify_parent`: the process has ended. Normally all its threads have told so; what they did not
     /// tell was lost.
     pub(super) fn process_exit(&mut self, status: i32) {
-        let thread = self.context.thread_id;
-        let group = if self.context.thread_group_id == 0 { thread } else { self.context.thread_group_id };
+        let group = self.group();
         if group != 0 && self.sandbox.has_process(group) {
             self.exit_all(Some(group), status);
         }
@@ -358,6 +354,11 @@ pub(super) fn cgroups(params: &mut Params, container: &Container) {
     if container.id.is_empty() {
         params.empty();
     } else {
-        params.bytes(&[b"gvisor_container_id=/", &container.id[..], b"\0"].concat());
+        params.bytes(&cgroups_of(&container.id));
     }
+}
+
+/// The cgroups of a container's threads, from which readers know its id.
+pub(super) fn cgroups_of(id: &[u8]) -> Vec<u8> {
+    [b"gvisor_container_id=/", id, b"\0"].concat()
 }

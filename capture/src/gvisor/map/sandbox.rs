@@ -14,6 +14,8 @@ const ROOM: usize = 256 << 20;
 pub(super) const MAX_TEXT: usize = 4096;
 /// Rough bytes that a thread, a container or an address takes beside its texts.
 const BASE: usize = 384;
+/// Nobody: what an id of a user or group is when it is not known.
+pub(super) const NOBODY: u32 = u32::MAX;
 /// Most children that a thread made and that its call has not told of yet.
 const MAX_CREATED: usize = 16;
 
@@ -117,6 +119,11 @@ pub(super) struct Thread {
 }
 
 impl Thread {
+    /// Of which only the process is known.
+    pub fn unknown(group: i32) -> Thread {
+        Thread { group, uid: NOBODY, gid: NOBODY, fdlimit: -1, call: u64::MAX, ..Thread::default() }
+    }
+
     fn wanted(&self) -> usize {
         let loaded = self.loaded.as_ref().map_or(0, |l| l.path.len() + l.exe.len() + l.args.len() + l.env.len());
         BASE + self.comm.len() + self.image.exe.len() + self.image.args.len() + self.cwd.len() + loaded
