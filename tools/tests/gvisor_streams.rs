@@ -266,6 +266,9 @@ fn every_way_to_give_a_stream_gives_the_same() {
     // Piped.
     let piped = run_with(Command::new(SCAPKIT).args(["read", "-", "-p", FIELDS]), &bytes).expect(0);
     assert!(piped.stdout == wanted);
+    let zipped = std::fs::read(at("x.gvstream.zst")).unwrap();
+    let piped = run_with(Command::new(SCAPKIT).args(["read", "-", "-p", FIELDS]), &zipped).expect(0);
+    assert!(piped.stdout == wanted);
     // As gVisor saves it.
     let mut saved = b"tracereplay file".to_vec();
     let settings = br#"{"version":1}"#;

@@ -5,7 +5,7 @@ use super::{
     StreamKind, StreamNote, What, sniff,
 };
 use crate::{Error, Result};
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read};
 
@@ -241,7 +241,7 @@ impl Reader {
         let wrong = |found: String| {
             Error::Option(format!("gVisor's saved trace: wanted settings {{\"version\":1}}, found {found}"))
         };
-        self.take(SIGNATURE.len());
+        self.skip(SIGNATURE.len());
         self.fill(8)?;
         let Some(length) = self.start().first_chunk().map(|l| u64::from_le_bytes(*l)) else {
             return Err(wrong("the end of the file".into()));
@@ -249,7 +249,7 @@ impl Reader {
         if length > MAX_SETTINGS {
             return Err(wrong(format!("{length} bytes of them")));
         }
-        self.take(8);
+        self.skip(8);
         #[allow(clippy::cast_possible_truncation)] // it is at most the limit
         let length = length as usize;
         if !self.fill(length)? {
@@ -298,7 +298,7 @@ impl Reader {
             self.end(self.offset, format!("truncated tail: {name} needs {wanted} bytes, {found} are there"));
             return Ok(None);
         }
-        self.take(head);
+        self.skip(head);
         Ok(Some(self.take(length)))
     }
 
@@ -336,6 +336,14 @@ impl Reader {
         self.have -= length;
         self.offset += length as u64;
         self.chunk.split_to(length).freeze()
+    }
+
+    /// Goes past the next `length` bytes, which are not wanted.
+    fn skip(&mut self, length: usize) {
+        let length = length.min(self.have);
+        self.have -= length;
+        self.offset += length as u64;
+        self.chunk.advance(length);
     }
 
     fn note(&mut self, offset: u64, text: String) {
